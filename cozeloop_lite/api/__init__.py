@@ -1,0 +1,1 @@
+"""Requests to the platform's API: one client, one reading of answers, one connection pool."""

@@ -1,0 +1,167 @@
+"""What an answer of the platform means: the data, or which error. Read here and nowhere else; pure functions.
+
+Success is HTTP 2xx *and* ``code`` 0 (contract backend.md 12): the platform answers most failures with HTTP 200. An answer
+that is no JSON object, or lacks ``code``, is judged by its status.
+"""
+
+from __future__ import annotations
+
+import json
+from time import time
+
+from .. import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+# contract backend.md 9, except where another place is named
+_BY_CODE = {
+    602000101: errors.AuthenticationError,
+    4100: errors.AuthenticationError,  # the hosted gateway, contract backend.md 0
+    600900101: errors.PermissionDeniedError,
+    600500101: errors.PermissionDeniedError,
+    601200101: errors.PermissionDeniedError,
+    600903231: errors.PermissionDeniedError,
+    600900205: errors.RateLimitError,
+    600502001: errors.RateLimitError,
+    600502002: errors.RateLimitError,
+    601505003: errors.RateLimitError,
+    601505004: errors.RateLimitError,
+    601203002: errors.RateLimitError,
+    601205021: errors.RateLimitError,
+    601103006: errors.RateLimitError,
+    600501001: errors.NotFoundError,
+    600501002: errors.NotFoundError,
+    600501003: errors.NotFoundError,
+    600501007: errors.NotFoundError,
+    602000201: errors.BadRequestError,
+    602000202: errors.BadRequestError,
+    602001001: errors.BadRequestError,
+    600904002: errors.BadRequestError,
+    600904003: errors.BadRequestError,
+    600500202: errors.BadRequestError,
+    602000702: errors.InternalServerError,
+    602000703: errors.InternalServerError,
+    602000801: errors.InternalServerError,
+    600904004: errors.InternalServerError,
+    600904006: errors.InternalServerError,
+}
+_BY_STATUS = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    405: errors.BadRequestError,
+    413: errors.BadRequestError,
+    429: errors.RateLimitError,
+}
+_OAUTH_CODES = ("authorization_pending", "slow_down", "access_denied", "expired_token")  # contract siblings.md 1.6
+
+LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
+SHOWN_CHARS = 200  # of an answer that is not JSON
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The JSON object of a successful answer.
+
+    Raises:
+        RemoteServiceError: the answer is not a success; the subclass says which kind of failure.
+    """
+    try:
+        return _data(status, headers, body)
+    except errors.RemoteServiceError as error:
+        error.retry_after = _retry_after(headers.get("retry-after"))
+        raise
+
+
+def _data(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    log_id = next((str(headers[name])[:256] for name in LOG_ID_HEADERS if headers.get(name)), "")
+    answer = _parse(body)
+    if not isinstance(answer, dict):
+        raise _unreadable(status, headers, body, log_id)
+    code = _code(answer.get("code"))
+    if 200 <= status < 300 and not code:
+        return answer
+    oauth = answer.get("error_code")
+    if oauth and not code:  # contract siblings.md 1.4, rule 1
+        text = _words(answer.get("error_message") or answer.get("error"))
+        kind = errors.AuthenticationError if oauth in _OAUTH_CODES or status in (400, 401, 403) else _kind(status, None)
+        raise kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
+    raise _kind(status, code)(status, code, _words(answer.get("msg")), log_id, _hint(status, code))
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _code(code: Any) -> Any:
+    """The code as a number where it is one: the platform writes 64-bit integers as text (contract backend.md 1.4)."""
+    if isinstance(code, str) and code.lstrip("-").isdigit() and len(code) < 20:
+        return int(code)
+    return code if isinstance(code, (int, str)) else None
+
+
+def _kind(status: int, code: Any) -> type[errors.RemoteServiceError]:
+    known = _BY_CODE.get(code) or _BY_STATUS.get(status)
+    if known is not None:
+        return known
+    if isinstance(code, int) and code >= 600_000_000:
+        # 60<module><class>: the last three digits are the same for all modules (contract backend.md 9)
+        by_class = {101: errors.PermissionDeniedError, 205: errors.RateLimitError}.get(code % 100_000)
+        if by_class is not None:
+            return by_class
+        if 201 <= code % 100_000 <= 204:
+            return errors.BadRequestError
+        if 701 <= code % 100_000 <= 899:
+            return errors.InternalServerError
+    return errors.InternalServerError if status >= 500 else errors.RemoteServiceError
+
+
+def _unreadable(status: int, headers: Mapping[str, str], body: bytes, log_id: str) -> errors.RemoteServiceError:
+    kind = str(headers.get("content-type") or "no content type")[:SHOWN_CHARS]
+    shown = _words(body[: 4 * SHOWN_CHARS].decode("utf-8", "replace"))
+    text = "the answer is not a JSON object but %s: %r" % (kind, shown)
+    hint = _hint(status, None)
+    if not hint and "html" in kind:
+        hint = "Is api_base_url (COZELOOP_API_BASE_URL) the address of the API, not of a web page or a proxy?"
+    return _kind(status, None)(status, None, text, log_id, hint)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a ``Retry-After`` header: a number or a date (RFC 9110 10.2.3)."""
+    if not value:
+        return None
+    value = value.strip()
+    if value.isdigit() and len(value) < 10:
+        return float(value)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def _words(text: Any) -> str:
+    return " ".join(str(text or "").split())[:SHOWN_CHARS]
+
+
+def _hint(status: int, code: Any) -> str:
+    if code in (602000101, 4100) or status == 401:
+        return "Check api_token (COZELOOP_API_TOKEN): it is unknown or expired, or belongs to another platform."
+    if _kind(status, code) is errors.PermissionDeniedError:
+        return "Check workspace_id (COZELOOP_WORKSPACE_ID): the owner of the token must be a member of it."
+    if status == 405:
+        return (
+            "Check api_base_url (COZELOOP_API_BASE_URL): a self-hosted platform has its API on port 8888; "
+            "8082 is its web page."
+        )
+    if 300 <= status < 400:
+        return "Check api_base_url (COZELOOP_API_BASE_URL): the server redirects, and redirects are not followed."
+    if status == 404 and code is None:
+        return "Check api_base_url (COZELOOP_API_BASE_URL), or the server is too old to know this path."
+    return ""

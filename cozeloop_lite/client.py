@@ -1,0 +1,273 @@
+"""The client: an API client and a tracer wired by one configuration; and the default client of a program.
+
+``new_client`` hands out the same open client for the same effective settings. The module-level functions of the package use
+the default client: the first one built, or one built from the environment when it is first needed. Without a usable
+environment tracing records nothing, and says so once.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from . import config, errors, logger, process
+from .api.client import ApiClient
+from .propagation import extract
+from .trace import context
+from .trace.span import NOOP
+from .trace.tracer import Tracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
+    import urllib3
+
+    from .propagation import SpanContext
+    from .trace.span import Span
+
+
+class Client:
+    """Everything the platform offers to one workspace. Made by :func:`new_client`; usable in ``with``.
+
+    Attributes:
+        api: the :class:`ApiClient`.
+        tracer: the :class:`Tracer`.
+    """
+
+    def __init__(self, api: ApiClient, tracer: Tracer, workspace: str) -> None:
+        self.api = api
+        self.tracer = tracer
+        self._workspace_id = workspace
+        self._closed = False
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace that spans are reported to."""
+        return self._workspace_id
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def start_span(
+        self,
+        name: str,
+        span_type: str = "custom",
+        *,
+        start_time: Any = None,
+        child_of: SpanContext | None = None,
+        start_new_trace: bool = False,
+    ) -> Span:
+        """Start a span and make it the current one of this thread: see :meth:`Tracer.start_span`. Never raises."""
+        return self.tracer.start_span(
+            name, span_type, start_time=start_time, child_of=child_of, start_new_trace=start_new_trace
+        )
+
+    def get_span_from_context(self) -> Span:
+        """The current span of this thread or task; one that records nothing when there is none."""
+        return get_span_from_context()
+
+    def get_span_from_header(self, header: Any) -> SpanContext:
+        """The span a request came from, by its headers: see :func:`cozeloop_lite.extract`."""
+        return extract(header)
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Send what is finished now, and wait for it: see :meth:`Tracer.flush`."""
+        return self.tracer.flush(timeout)
+
+    def stats(self) -> dict[str, Any]:
+        """The account of this client: see :meth:`Tracer.stats`."""
+        return self.tracer.stats()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Send the finished spans, for at most ``timeout`` seconds (default: ``shutdown_timeout``), and stop.
+
+        Afterwards tracing records nothing. Returns True when nothing was lost.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        with _lock:
+            for key in [key for key, client in _clients.items() if client is self]:
+                del _clients[key]
+        delivered = self.tracer.close(timeout)
+        self.api.close()
+        return delivered
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<Client workspace_id=%r %r%s>" % (self._workspace_id, self.api, " closed" if self._closed else "")
+
+
+_lock = threading.RLock()
+_clients: dict[Any, Client] = {}
+_default: Client | None = None
+
+
+class _ForkHook:
+    """A child process gets a lock that nobody holds, whatever the parent's threads were doing."""
+
+    def _on_fork(self) -> None:
+        global _lock
+        _lock = threading.RLock()
+
+
+_fork_hook = _ForkHook()
+process.on_fork(_fork_hook)
+
+
+def new_client(
+    api_base_url: str | None = None,
+    workspace_id: str | None = None,
+    api_token: str | Callable[[], str] | None = None,
+    *,
+    timeout: float | None = None,
+    upload_timeout: float | None = None,
+    http_client: urllib3.PoolManager | None = None,
+    headers: Mapping[str, str] | None = None,
+    trace_finish_event_processor: Callable[[Any], None] | None = None,
+    tag_truncate_conf: config.TagTruncateConf | None = None,
+    api_base_path: config.APIBasePath | None = None,
+    trace_queue_conf: config.QueueConf | None = None,
+    sample_rate: float = 1.0,
+    exporter: Any = None,
+    shutdown_timeout: float | None = None,
+    queue_max_bytes: int | None = None,
+) -> Client:
+    """A client for one workspace; the same one for the same effective settings, as long as it is open.
+
+    An argument is stronger than its environment variable, which is stronger than the default. Nothing is sent before there
+    is something to send: building a client needs no network.
+
+    Args:
+        api_base_url: where the platform is. ``COZELOOP_API_BASE_URL``; default ``https://api.coze.cn``; self-hosted
+            usually ``http://localhost:8888``.
+        workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
+        api_token: an access token, or a function that returns one and is called for each request.
+            ``COZELOOP_API_TOKEN``; required.
+        timeout: seconds that a request may take from beginning to end; default 3.
+        upload_timeout: the same for uploads; default 30.
+        http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
+        headers: sent with every request.
+        trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued, dropped
+            or sent.
+        tag_truncate_conf: how many bytes tag values, inputs and outputs may have.
+        api_base_path: other paths for the trace endpoints.
+        trace_queue_conf: how many spans may wait, default 65,536; how many go into one request, default and most 100.
+        sample_rate: which part of all traces is reported, from 0 to 1; default all. Services with the same rate agree.
+        exporter: an object with ``export_spans(spans)`` that is given the spans, as dicts, instead of the platform.
+        shutdown_timeout: seconds that the exit of the program waits at most for spans to be sent; default 5.
+        queue_max_bytes: memory that waiting spans may take; default 64 MiB.
+
+    Raises:
+        PropertyUnprovidedError: ``workspace_id`` is missing; ``AuthInfoRequiredError`` when ``api_token`` is.
+        InvalidParamError: another setting cannot be used.
+    """
+    global _default
+    workspace = config.workspace_id(workspace_id)
+    api = ApiClient(
+        api_base_url,
+        api_token,
+        timeout=timeout,
+        upload_timeout=upload_timeout,
+        headers=headers,
+        http_client=http_client,
+    )
+    conf = config.TraceConfig(
+        tag_truncate_conf=tag_truncate_conf,
+        trace_queue_conf=trace_queue_conf,
+        api_base_path=api_base_path,
+        trace_finish_event_processor=trace_finish_event_processor,
+        sample_rate=sample_rate,
+        shutdown_timeout=shutdown_timeout,
+        queue_max_bytes=queue_max_bytes,
+    )
+    key = (workspace, api.key(), conf.key(), exporter)
+    with _lock:
+        client = _clients.get(key)
+        if client is None:
+            client = Client(api, Tracer(api, workspace, conf, exporter), workspace)
+            _clients[key] = client
+        if _default is None or _default.closed:
+            _default = client
+        return client
+
+
+def set_default_client(client: Client) -> None:
+    """Make ``client`` the one that the module-level functions use. The previous one stays open."""
+    global _default
+    _default = client
+
+
+def get_default_client() -> Client:
+    """The client that the module-level functions use; built from the environment when there is none yet.
+
+    Raises:
+        PropertyUnprovidedError: there is none, and the environment lacks a setting.
+    """
+    client = _default
+    return client if client is not None else new_client()
+
+
+def _tracing_client() -> Client | None:
+    """The default client, or None, with one warning, when none can be built."""
+    if _default is not None:
+        return _default
+    try:
+        return new_client()
+    except errors.InvalidParamError as problem:
+        logger.warn("nothing is traced: %s", problem)
+        return None
+
+
+def workspace_id() -> str:
+    """The workspace of the default client. Raises as :func:`get_default_client` does."""
+    return get_default_client().workspace_id
+
+
+def start_span(
+    name: str,
+    span_type: str = "custom",
+    *,
+    start_time: Any = None,
+    child_of: SpanContext | None = None,
+    start_new_trace: bool = False,
+) -> Span:
+    """Start a span with the default client: see :meth:`Tracer.start_span`. Never raises."""
+    client = _tracing_client()
+    if client is None:
+        return NOOP
+    return client.start_span(
+        name, span_type, start_time=start_time, child_of=child_of, start_new_trace=start_new_trace
+    )
+
+
+def get_span_from_context() -> Span:
+    """The current span of this thread or task; one that records nothing when there is none."""
+    return context.current() or NOOP
+
+
+def get_span_from_header(header: Any) -> SpanContext:
+    """The span a request came from, by its headers: see :func:`cozeloop_lite.extract`."""
+    return extract(header)
+
+
+def flush(timeout: float = 10) -> bool:
+    """Send what the default client has, and wait for it: see :meth:`Tracer.flush`."""
+    return _default is None or _default.flush(timeout)
+
+
+def close(timeout: float | None = None) -> bool:
+    """Close the default client, if there is one: see :meth:`Client.close`."""
+    return _default is None or _default.close(timeout)
+
+
+def stats() -> dict[str, Any]:
+    """The account of the default client: see :meth:`Tracer.stats`; ``{}`` when there is none."""
+    return {} if _default is None else _default.stats()

@@ -1,0 +1,202 @@
+"""Settings: an argument is stronger than the environment, which is stronger than the default. Checked once, then fixed.
+
+Each setting has one reader here; its error names both the argument and the environment variable, and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
+ENV_API_BASE_URL = "COZELOOP_API_BASE_URL"
+ENV_WORKSPACE_ID = "COZELOOP_WORKSPACE_ID"
+ENV_API_TOKEN = "COZELOOP_API_TOKEN"
+ENV_JWT_OAUTH_CLIENT_ID = "COZELOOP_JWT_OAUTH_CLIENT_ID"
+ENV_JWT_OAUTH_PRIVATE_KEY = "COZELOOP_JWT_OAUTH_PRIVATE_KEY"
+ENV_JWT_OAUTH_PUBLIC_KEY_ID = "COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID"
+CN_BASE_URL = "https://api.coze.cn"
+
+TIMEOUT = 3.0  # seconds, contract siblings.md 1.1
+UPLOAD_TIMEOUT = 30.0  # seconds, contract siblings.md 1.1
+SHUTDOWN_TIMEOUT = 5.0  # seconds
+QUEUE_COUNT = 65_536  # spans
+QUEUE_BYTES = 64 * 1024 * 1024
+BATCH_COUNT = 100  # spans, contract backend.md 2.1
+INGEST_PATH = "/v1/loop/traces/ingest"
+UPLOAD_PATH = "/v1/loop/files/upload"
+
+
+class TagTruncateConf:
+    """How many bytes of UTF-8 a tag value, and an input or output, may have. What is not above 0 means the default."""
+
+    def __init__(self, normal_field_max_byte: int = 0, input_output_field_max_byte: int = 0) -> None:
+        self.normal_field_max_byte = normal_field_max_byte
+        self.input_output_field_max_byte = input_output_field_max_byte
+
+
+class QueueConf:
+    """How many spans may wait, and how many go into one request. What is not above 0 means the default."""
+
+    def __init__(self, span_queue_length: int = 0, span_max_export_batch_length: int = 0) -> None:
+        self.span_queue_length = span_queue_length
+        self.span_max_export_batch_length = span_max_export_batch_length
+
+
+class APIBasePath:
+    """Other paths for the two trace endpoints. An empty one means the default."""
+
+    def __init__(self, trace_span_upload_path: str = "", trace_file_upload_path: str = "") -> None:
+        self.trace_span_upload_path = trace_span_upload_path
+        self.trace_file_upload_path = trace_file_upload_path
+
+
+class TraceConfig:
+    """The settings of tracing, checked. All have defaults; see :func:`cozeloop_lite.new_client` for what they mean."""
+
+    def __init__(
+        self,
+        tag_truncate_conf: TagTruncateConf | None = None,
+        trace_queue_conf: QueueConf | None = None,
+        api_base_path: APIBasePath | None = None,
+        trace_finish_event_processor: Callable[[Any], None] | None = None,
+        sample_rate: float = 1.0,
+        shutdown_timeout: float | None = None,
+        queue_max_bytes: int | None = None,
+    ) -> None:
+        cut, queue, path = tag_truncate_conf, trace_queue_conf, api_base_path
+        self.normal_field_max_byte = _count("normal_field_max_byte", cut and cut.normal_field_max_byte, 0)
+        self.input_output_field_max_byte = _count(
+            "input_output_field_max_byte", cut and cut.input_output_field_max_byte, 0
+        )
+        self.span_queue_length = _count("span_queue_length", queue and queue.span_queue_length, QUEUE_COUNT)
+        self.span_max_export_batch_length = min(
+            BATCH_COUNT,  # the server refuses more
+            _count("span_max_export_batch_length", queue and queue.span_max_export_batch_length, BATCH_COUNT),
+        )
+        self.ingest_path = _path("trace_span_upload_path", path and path.trace_span_upload_path, INGEST_PATH)
+        self.upload_path = _path("trace_file_upload_path", path and path.trace_file_upload_path, UPLOAD_PATH)
+        if trace_finish_event_processor is not None and not callable(trace_finish_event_processor):
+            raise errors.InvalidParamError("trace_finish_event_processor must be a function of one argument")
+        self.trace_finish_event_processor = trace_finish_event_processor
+        self.sample_rate = _rate(sample_rate)
+        self.shutdown_timeout = seconds("shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
+        self.queue_max_bytes = _count("queue_max_bytes", queue_max_bytes, QUEUE_BYTES)
+
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal settings."""
+        return tuple(sorted(self.__dict__.items()))
+
+
+def setting(argument: Any, variable: str) -> Any:
+    """The argument, or the environment variable, stripped; ``""`` when neither says anything."""
+    value = argument if argument not in (None, "") else os.environ.get(variable, "")
+    return value.strip() if isinstance(value, str) else value
+
+
+def base_url(argument: str | None) -> str:
+    """The address of the API, without a trailing slash."""
+    url = setting(argument, ENV_API_BASE_URL) or CN_BASE_URL
+    what = "api_base_url (%s)" % ENV_API_BASE_URL
+    if not isinstance(url, str):
+        raise errors.InvalidParamError("%s must be a str, not %s" % (what, type(url).__name__))
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https") or not rest.strip("/"):
+        raise errors.InvalidParamError(
+            "%s must begin with http:// or https:// and name a host, such as %s, not %r" % (what, CN_BASE_URL, url)
+        )
+    if "@" in rest.partition("/")[0]:  # not shown: what stands before it is a secret
+        raise errors.InvalidParamError("%s must not contain a user name or password" % what)
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url) or "?" in url or "#" in url:
+        raise errors.InvalidParamError("%s must be an address without blanks and query, not %r" % (what, url))
+    return url.rstrip("/")
+
+
+def workspace_id(argument: str | None) -> str:
+    """The workspace: on the platform a decimal number, as text."""
+    value = setting(argument, ENV_WORKSPACE_ID)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not value:
+        raise errors.PropertyUnprovidedError(
+            "no workspace: pass workspace_id=... or set %s. It is the number in the address of the workspace's page."
+            % ENV_WORKSPACE_ID
+        )
+    if not isinstance(value, str):
+        raise errors.InvalidParamError("workspace_id must be a str, not %s" % type(value).__name__)
+    return value
+
+
+def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:
+    """The access token, or the function that returns one."""
+    value = setting(argument, ENV_API_TOKEN)
+    if callable(value):
+        return value  # type: ignore[no-any-return]
+    if not value:
+        raise errors.AuthInfoRequiredError(
+            "no access token: pass api_token=... (text, or a function that returns it) or set %s" % ENV_API_TOKEN
+        )
+    return checked_token(value, "api_token (%s) is" % ENV_API_TOKEN)
+
+
+def checked_token(value: Any, where: str) -> str:
+    """``value`` as it can stand in a header. Errors say what it is like, never what it is."""
+    if not isinstance(value, str):
+        raise errors.AuthInfoRequiredError("%s a %s, not a str" % (where, type(value).__name__))
+    value = value.strip()
+    if value[:7].lower() == "bearer ":
+        value = value[7:].strip()
+    if not value:
+        raise errors.AuthInfoRequiredError("%s empty" % where)
+    if not all(33 <= ord(char) < 127 for char in value):
+        raise errors.AuthInfoRequiredError("%s no token: it contains blanks, line breaks or non-ASCII text" % where)
+    return value
+
+
+def headers(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers that can be sent: no line breaks, no control characters."""
+    result = {}
+    for name, value in dict(given or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise errors.InvalidParamError("headers must map str to str; %r does not" % (name,))
+        if not name or not all(33 <= ord(char) < 127 and char != ":" for char in name):
+            raise errors.InvalidParamError("headers: %r is no header name" % name)
+        if not all(32 <= ord(char) < 256 and ord(char) != 127 for char in value):
+            raise errors.InvalidParamError("headers: the value of %s contains what a header cannot carry" % name)
+        result[name] = value
+    return result
+
+
+def seconds(name: str, value: Any, default: float) -> float:
+    """A time in seconds, above 0."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise errors.InvalidParamError("%s must be a number of seconds above 0, not %r" % (name, value))
+    return float(value)
+
+
+def _count(name: str, value: Any, default: int) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise errors.InvalidParamError("%s must be an int, not %r" % (name, value))
+    return value if value > 0 else default
+
+
+def _path(name: str, value: Any, default: str) -> str:
+    if not value:
+        return default
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise errors.InvalidParamError("%s must be a path that begins with '/', not %r" % (name, value))
+    return value
+
+
+def _rate(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise errors.InvalidParamError("sample_rate must be a number from 0 to 1, not %r" % (value,))
+    return float(value)

@@ -1,0 +1,54 @@
+"""The stack of open spans, one to a thread: which span is the current one, the parent of the next.
+
+The stack is a linked list: each span knows the one that was current when it was started (``_outer``), and one variable
+holds the top. The variable is a ``ContextVar``, thread-local storage that asyncio understands as well: a thread has its
+own, and so has each asyncio task, which starts with that of its creator. Since a list that is only ever extended at the
+top can be shared by many tops, tasks that interleave on one thread never see each other's spans.
+
+A span leaves the stack when it is finished, wherever and in whatever order that happens: whoever reads the stack passes
+over finished spans, so that finishing in another thread needs no access to this one.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .span import Span
+
+_top: ContextVar[Span | None] = ContextVar("cozeloop_lite_top", default=None)
+
+top = _top.get
+push = _top.set
+
+
+def current() -> Span | None:
+    """The innermost open span of this thread or task."""
+    span = _top.get()
+    while span is not None and span._finished:
+        span = span._outer
+    return span
+
+
+def leave(span: Span, whole: bool) -> None:
+    """Take the finished ``span`` off the stack it is on; with ``whole`` everything that was started above it, too.
+
+    ``whole`` is for the end of a ``with`` block, and for the span that began the trace in this thread: what they leave
+    open must not become the parent of the next request.
+    """
+    outer = span._outer
+    while outer is not None and outer._finished:
+        outer = outer._outer
+    span._outer = outer  # so that a chain of spans which overlap does not keep all of them alive
+    above = _top.get()
+    if above is span:
+        _top.set(outer)
+        return
+    # Not the top: something above is still open, or this is another thread, where there is nothing to do.
+    while above is not None and above is not span:
+        if not whole and not above._finished:
+            return
+        above = above._outer
+    if above is span:
+        _top.set(outer)

@@ -1,0 +1,44 @@
+"""Trace and span ids: 128 and 64 random bits, from a generator of our own.
+
+The operating system's generator costs a system call an id, so it seeds a fast one instead: anew in a forked child, and
+whenever 100 ms have passed since the last seed. So two machines restored from one snapshot, whose memory holds the same
+generator, part ways with their first span. ``random.seed()`` in the program has no effect here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .. import process
+
+try:
+    # What random.Random is made of; importing `random` itself would load hashlib, bisect and math.
+    from _random import Random
+except ImportError:  # pragma: no cover - an interpreter other than CPython
+    from random import Random
+
+RESEED_NS = 100_000_000
+
+
+class IdSource:
+    """``bits(n)`` gives ``n`` random bits; ``refresh(now_ns)`` is due when ``now_ns`` is not near ``fresh_ns``."""
+
+    def __init__(self) -> None:
+        self._random = Random()
+        self.bits = self._random.getrandbits
+        self.fraction = self._random.random  # from 0 up to 1, for jitter
+        self.fresh_ns = 0
+        self._on_fork()
+        process.on_fork(self)
+
+    def refresh(self, now_ns: int) -> None:
+        """Seed again, and look whether this is another process by now."""
+        process.check_fork()
+        self._on_fork()
+        self.fresh_ns = now_ns
+
+    def _on_fork(self) -> None:
+        self._random.seed(int.from_bytes(os.urandom(32), "big"))
+
+
+source = IdSource()

@@ -1,0 +1,200 @@
+"""The tracer starts spans: finds the parent, draws the ids, reads the clocks. What is finished goes into the queue.
+
+It can be built alone from an :class:`~cozeloop_lite.ApiClient`; :class:`~cozeloop_lite.Client` has one as ``tracer``.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns, time_ns
+
+from .. import logger, process
+from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, extract
+from . import context, ids, values
+from .encoding import Limits, encode
+from .exporter import SpanExporter
+from .queue import SendQueue
+from .span import NOOP, Span, SpanOwner, to_micros
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..api.client import ApiClient
+    from ..config import TraceConfig
+
+_RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
+SPAN_BYTES = 700  # what a small finished span holds in memory, measured on CPython 3.7 to 3.13
+_NO_BAGGAGE: dict[str, str] = {}
+
+
+class Tracer:
+    """Makes spans, and delivers them from one daemon thread.
+
+    Args:
+        api: the client that sends them.
+        workspace_id: where they belong.
+        conf: the settings of tracing; the defaults when omitted.
+        exporter: an object with ``export_spans(spans)`` that takes the place of the platform.
+    """
+
+    def __init__(self, api: ApiClient, workspace_id: str, conf: TraceConfig | None = None, exporter: Any = None) -> None:
+        from ..config import TraceConfig
+
+        conf = conf or TraceConfig()
+        limits = Limits(workspace_id, conf.normal_field_max_byte, conf.input_output_field_max_byte)
+        self._exporter = SpanExporter(api, lambda span: encode(span, limits), conf, exporter)
+        self._queue = SendQueue(
+            self._exporter.send,
+            max_count=conf.span_queue_length,
+            max_bytes=conf.queue_max_bytes,
+            batch_count=conf.span_max_export_batch_length,
+            shutdown_timeout=conf.shutdown_timeout,
+        )
+        self._owner = SpanOwner(self._finished, limits.tag_chars, limits.text_chars)
+        self._sample_below = None if conf.sample_rate >= 1 else int(conf.sample_rate * (1 << _RATE_BITS))
+        self._sampled_out = 0
+        self._closed = False
+        process.on_fork(self)
+
+    # -- spans ------------------------------------------------------------------------------------------------------
+
+    def start_span(
+        self,
+        name: str,
+        span_type: str = "custom",
+        *,
+        start_time: Any = None,
+        child_of: SpanContext | None = None,
+        start_new_trace: bool = False,
+    ) -> Span:
+        """Start a span and make it the current one of this thread. Never raises.
+
+        Args:
+            name: what the step is called; at most 1024 bytes.
+            span_type: its kind, such as ``"model"``, ``"prompt"``, ``"retriever"``, ``"tool"``; any text will do.
+            start_time: a ``datetime`` (without time zone: local time); now when omitted.
+            child_of: the parent; the current span of this thread when omitted.
+            start_new_trace: take no parent. ``child_of`` is stronger.
+
+        Returns:
+            The span. End it with ``finish()``, or use it as ``with client.start_span("step", "custom") as span:``.
+        """
+        if self._closed:
+            return NOOP
+        start_ns = time_ns()
+        source = ids.source
+        if not 0 <= start_ns - source.fresh_ns < ids.RESEED_NS:
+            source.refresh(start_ns)
+        outer = context.current()
+        if outer is not None and child_of is None and not start_new_trace:  # the usual case, without detours
+            trace, parent_id, baggage, begins = outer._trace, outer._id, outer._baggage, False
+        else:
+            trace, parent_id, baggage = self._parent(child_of, None if start_new_trace else outer)
+            begins = outer is None or outer._trace is not trace
+        mono_ns = monotonic_ns()
+        if start_time is not None:
+            start_ns, mono_ns = _started(start_time, start_ns, mono_ns)
+        if type(name) is not str or type(span_type) is not str:
+            name, span_type = _label(name), _label(span_type)
+        owner = self._owner
+        span = Span(
+            name, span_type, trace, source.bits(64) or 1, parent_id, baggage, start_ns, mono_ns, outer, begins, owner
+        )
+        owner.open[span] = True
+        context.push(span)
+        return span
+
+    # -- delivery ---------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Send what is finished now, and wait for it.
+
+        Args:
+            timeout: how long to wait at most, in seconds.
+
+        Returns:
+            True when every span that waited at the time of the call was delivered.
+        """
+        return self._queue.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Send what is left, for at most ``timeout`` seconds (default: the setting ``shutdown_timeout``), and stop.
+
+        Spans started later record nothing. Returns True when nothing was lost. A second call does nothing.
+        """
+        self._closed = True
+        return self._queue.close(timeout)
+
+    def stats(self) -> dict[str, Any]:
+        """The account: finished = delivered + queued + the sum of dropped; started = finished + open + discarded ..."""
+        account = self._queue.stats()
+        account["open"] = len(self._owner.open)
+        account["sampled_out"] = self._sampled_out
+        return account
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _parent(self, child_of: Any, outer: Span | None) -> tuple[TraceInfo, int, dict[str, str]]:
+        """Trace, parent id and baggage of a span that is not simply a child of the current one."""
+        baggage = _NO_BAGGAGE
+        if child_of is not None:
+            parent = child_of if isinstance(child_of, SpanContext) else _foreign(child_of)
+            trace = parent._trace
+            if trace.id:
+                if trace.sampled is None:
+                    trace = TraceInfo(trace.id, self._sampled(trace.id), trace.state)
+                return trace, parent._id, parent._baggage
+            baggage = parent._baggage
+            if trace is NEW_TRACE:
+                outer = None
+        if outer is not None:  # an empty child_of falls back to the current span
+            return outer._trace, outer._id, {**outer._baggage, **baggage} if baggage else outer._baggage
+        trace_id = ids.source.bits(128) or 1
+        return TraceInfo(trace_id, self._sampled(trace_id)), 0, baggage
+
+    def _sampled(self, trace_id: int) -> bool:
+        return self._sample_below is None or trace_id & ((1 << _RATE_BITS) - 1) < self._sample_below
+
+    def _on_fork(self) -> None:
+        self._owner.open.clear()
+        self._sampled_out = 0
+
+    def _finished(self, span: Span) -> None:
+        if span._trace.sampled is False:
+            self._sampled_out += 1
+            return
+        size = SPAN_BYTES
+        if span._input is not None:
+            size += span._input.__sizeof__()
+        if span._output is not None:
+            size += span._output.__sizeof__()
+        for value in span._tags.values():
+            if type(value) is str:
+                size += len(value)
+        self._queue.put(span, size)
+
+
+def _started(start_time: Any, now_ns: int, mono_ns: int) -> tuple[int, int]:
+    """Both clocks as they stood at ``start_time``."""
+    micros = to_micros(start_time)
+    if micros is None:
+        logger.warn("start_time takes a datetime, not %s: the span starts now", values.describe(start_time))
+        return now_ns, mono_ns
+    return micros * 1000, mono_ns - (now_ns - micros * 1000)
+
+
+def _label(text: Any) -> str:
+    return "" if text is None else values.error_text(text) if text != "" else ""
+
+
+def _foreign(context_like: Any) -> SpanContext:
+    """A parent that is no SpanContext of this package: any object with ``trace_id``, ``span_id`` and ``baggage``."""
+    try:
+        if not context_like.trace_id:
+            return SpanContext(NO_TRACE, 0, {})
+        baggage = context_like.baggage() if callable(context_like.baggage) else context_like.baggage
+        found = extract({"X-Cozeloop-Traceparent": "00-%s-%s-01" % (context_like.trace_id, context_like.span_id)})
+        return SpanContext(found._trace, found._id, {str(key): str(value) for key, value in dict(baggage or {}).items()})
+    except Exception as problem:  # noqa: BLE001 - not a context at all
+        logger.warn("child_of takes a span or a SpanContext, not %s: %s", values.describe(context_like), problem)
+        return SpanContext(NEW_TRACE, 0, {})
