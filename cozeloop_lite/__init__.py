@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 
-from . import process as _process  # noqa: F401 - its exit hook must be there before the program's, to run after them
+from . import process as _process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ _HOMES = {
     "set_default_client start_span stats workspace_id",
     ".config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
     "ENV_JWT_OAUTH_PUBLIC_KEY_ID ENV_WORKSPACE_ID APIBasePath QueueConf TagTruncateConf",
-    ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError HeaderParentError "
-    "HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError NotFoundError "
-    "ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError RemoteServiceError "
+    ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError "
+    "HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError "
+    "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError RemoteServiceError "
     "RequestTimeoutError TemplateError",
     ".logger": "add_log_handler set_log_level",
     ".propagation": "SpanContext extract inject",
@@ -91,7 +91,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = [  # noqa: PLE0604 - the names above, which static checkers find under TYPE_CHECKING
+__all__ = [
     "__version__",
     *_HOME_OF,
 ]

@@ -1,8 +1,8 @@
 """The client: an API client and a tracer wired by one configuration; and the default client of a program.
 
-``new_client`` hands out the same open client for the same effective settings. The module-level functions of the package use
-the default client: the first one built, or one built from the environment when it is first needed. Without a usable
-environment tracing records nothing, and says so once.
+``new_client`` hands out the same open client for the same effective settings. The module-level functions of the
+package use the default client: the first one built, or one built from the environment when it is first needed.
+Without a usable environment tracing records nothing, and says so once.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def new_client(
 ) -> Client:
     """A client for one workspace; the same one for the same effective settings, as long as it is open.
 
-    An argument is stronger than its environment variable, which is stronger than the default. Nothing is sent before there
-    is something to send: building a client needs no network.
+    An argument is stronger than its environment variable, which is stronger than the default. Nothing is sent before
+    there is something to send: building a client needs no network.
 
     Args:
         api_base_url: where the platform is. ``COZELOOP_API_BASE_URL``; default ``https://api.coze.cn``; self-hosted
@@ -151,11 +151,10 @@ def new_client(
         workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
         api_token: an access token, or a function that returns one and is called for each request.
             ``COZELOOP_API_TOKEN``; required.
-        timeout: seconds that a request may take from beginning to end; default 3.
-        upload_timeout: the same for uploads; default 30.
-        http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
-        headers: sent with every request.
-        trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued, dropped
+        timeout: seconds that a request may take from beginning to end; default 3. upload_timeout: the same for
+        uploads; default 30. http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
+        headers: sent with every request. trace_finish_event_processor: called on the daemon thread with a
+        ``FinishEventInfo`` when spans were queued, dropped
             or sent.
         tag_truncate_conf: how many bytes tag values, inputs and outputs may have.
         api_base_path: other paths for the trace endpoints.

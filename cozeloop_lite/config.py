@@ -1,6 +1,7 @@
 """Settings: an argument is stronger than the environment, which is stronger than the default. Checked once, then fixed.
 
-Each setting has one reader here; its error names both the argument and the environment variable, and never shows a secret.
+Each setting has one reader here; its error names both the argument and the environment variable, and never shows a
+secret.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def base_url(argument: str | None) -> str:
         raise errors.InvalidParamError("%s must not contain a user name or password" % what)
     if any(ord(char) <= 32 or ord(char) == 127 for char in url) or "?" in url or "#" in url:
         raise errors.InvalidParamError("%s must be an address without blanks and query, not %r" % (what, url))
-    return url.rstrip("/")
+    return str(url).rstrip("/")
 
 
 def workspace_id(argument: str | None) -> str:
@@ -128,7 +129,7 @@ def workspace_id(argument: str | None) -> str:
         )
     if not isinstance(value, str):
         raise errors.InvalidParamError("workspace_id must be a str, not %s" % type(value).__name__)
-    return value
+    return str(value)
 
 
 def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:

@@ -10,10 +10,6 @@ from __future__ import annotations
 import logging
 import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Dict, List
-
 __all__ = ["add_log_handler", "logger", "set_log_level"]
 
 logger = logging.getLogger("cozeloop_lite")
@@ -21,7 +17,7 @@ logger = logging.getLogger("cozeloop_lite")
 _EVERY_SECONDS = 60.0
 # template -> [when it was last logged (monotonic seconds), how many were held back since]. Templates are constants
 # of this package, so the dict is as small as the package.
-_logged: Dict[str, List[float]] = {}
+_logged: dict[str, list[float]] = {}
 
 
 def set_log_level(level: int) -> None:

@@ -1,10 +1,10 @@
 """Header propagation: what makes spans in two services one trace. All of it is here.
 
 Two families of headers say the same: CozeLoop's own (``X-Cozeloop-Traceparent``, ``X-Cozeloop-Tracestate``; contract
-siblings.md 2.9) and W3C's (``traceparent``, ``tracestate``, ``baggage``; W3C Trace Context and Baggage). :func:`inject`
-writes both, :func:`extract` reads either, CozeLoop's first. What arrives is hostile: a malformed header never raises, it
-starts a new trace and keeps the baggage; a bad baggage item costs itself. What leaves is percent-encoded, so that no value
-can smuggle a line break or a second item.
+siblings.md 2.9) and W3C's (``traceparent``, ``tracestate``, ``baggage``; W3C Trace Context and Baggage).
+:func:`inject` writes both, :func:`extract` reads either, CozeLoop's first. What arrives is hostile: a malformed
+header never raises, it starts a new trace and keeps the baggage; a bad baggage item costs itself. What leaves is
+percent-encoded, so that no value can smuggle a line break or a second item.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BAGGAGE_CHARS = 8192  # W3C Baggage 3.3.2
 MAX_STATE_CHARS = 512  # W3C Trace Context 3.3.1.5
 MAX_HEADERS = 1000  # looked at in one call
 
-_WANTED = frozenset(name.lower() for name in (COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, BAGGAGE))
+_WANTED = frozenset([COZELOOP_TRACEPARENT.lower(), COZELOOP_TRACESTATE.lower(), TRACEPARENT, TRACESTATE, BAGGAGE])
 # CozeLoop: four parts, ids in any case, version and flags unchecked (contract siblings.md 2.9).
 _COZELOOP_PARENT = re.compile(r"[^-]*-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([^-]*)\Z")
 # W3C Trace Context 3.2.2: version ff is invalid, version 00 ends after the flags, later ones may go on.
@@ -169,7 +169,7 @@ def _items(baggage: dict[str, str]) -> str:
         part = quote(key, safe="", errors="replace") + "=" + quote(value, safe="", errors="replace")
         left -= len(part) + 1
         if left < 0 or len(parts) == MAX_ITEMS:
-            logger.warn("baggage is longer than %d items or %d characters: the rest is not sent on", MAX_ITEMS, MAX_BAGGAGE_CHARS)
+            logger.warn("only %d baggage items and %d characters are sent on", MAX_ITEMS, MAX_BAGGAGE_CHARS)
             break
         parts.append(part)
     return ",".join(parts)

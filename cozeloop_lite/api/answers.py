@@ -1,7 +1,7 @@
 """What an answer of the platform means: the data, or which error. Read here and nowhere else; pure functions.
 
-Success is HTTP 2xx *and* ``code`` 0 (contract backend.md 12): the platform answers most failures with HTTP 200. An answer
-that is no JSON object, or lacks ``code``, is judged by its status.
+Success is HTTP 2xx *and* ``code`` 0 (contract backend.md 12): the platform answers most failures with HTTP 200. An
+answer that is no JSON object, or lacks ``code``, is judged by its status.
 """
 
 from __future__ import annotations

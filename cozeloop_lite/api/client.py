@@ -1,7 +1,8 @@
 """The API client: JSON in, JSON out, and a typed error for anything but success.
 
-Everything the package says to the platform goes through here: one connection pool, one way to authenticate, one deadline for
-a whole call. urllib3 is imported with the first request, so that a program which only traces starts without it.
+Everything the package says to the platform goes through here: one connection pool, one way to authenticate, one
+deadline for a whole call. urllib3 is imported with the first request, so that a program which only traces starts
+without it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class ApiClient:
         self._upload_timeout = config.seconds("upload_timeout", upload_timeout, config.UPLOAD_TIMEOUT)
         self._headers = {**_identity(), **config.headers(headers)}
         self._given_pool = http_client
-        self._on_fork()
+        self._pool: urllib3.PoolManager | None = None
+        self._pool_lock = threading.Lock()
         process.on_fork(self)
 
     def key(self) -> tuple[Any, ...]:
@@ -73,7 +75,9 @@ class ApiClient:
     def __repr__(self) -> str:
         return "<ApiClient %s>" % self._base
 
-    def get(self, path: str, *, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> dict[str, Any]:
+    def get(
+        self, path: str, *, params: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> dict[str, Any]:
         """GET ``path``; see :meth:`request`."""
         return self.request("GET", path, params=params, timeout=timeout)
 
@@ -192,12 +196,13 @@ class ApiClient:
 
     def _on_fork(self) -> None:
         # A connection of the parent's must not be spoken on by two processes: the child opens its own.
-        self._pool: urllib3.PoolManager | None = None
+        self._pool = None
         self._pool_lock = threading.Lock()
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> str:
         if not isinstance(path, str) or not path.startswith("/"):
-            raise errors.InvalidParamError("path must begin with '/', such as '/v1/loop/prompts/list', not %r" % (path,))
+            raise errors.InvalidParamError("path must begin with '/', such as '/v1/loop/prompts/list', not %r" %
+            (path,))
         if any(ord(char) <= 32 or ord(char) == 127 for char in path):
             raise errors.InvalidParamError("path must not contain blanks or control characters: %r" % path)
         if not params:

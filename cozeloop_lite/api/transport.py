@@ -1,8 +1,8 @@
 """The connection pool, and the deadline that a whole request must keep.
 
-urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever. Here
-every read of an answer, headers included, may only wait for what is left of the request's time. This module imports
-urllib3, so it is itself imported with the first request.
+urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever.
+Here every read of an answer, headers included, may only wait for what is left of the request's time. This module
+imports urllib3, so it is itself imported with the first request.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         deadline = getattr(_request, "deadline", None)
         if deadline is not None:
-            raw = self.fp.detach()  # type: ignore[attr-defined]
+            raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
 
 

@@ -99,7 +99,7 @@ def wire(span: Span, limits: Limits) -> dict[str, Any]:
 
 
 def _bounded_tags(span: Span, start_us: int, extra: dict[str, Any], cut_off: list[str]) -> dict[str, Any]:
-    """At most 50 tags: inherited baggage, the span's own, and what follows from them. Ordinary ones give way, last first."""
+    """At most 50 tags: inherited baggage, the span's own, what follows from them. The last ordinary ones give way."""
     tags: dict[str, Any] = {**span._baggage, **span._tags}  # one C call: the program may still be writing
     first_resp = tags.get("start_time_first_resp")
     if type(first_resp) is int and "latency_first_resp" not in tags:
@@ -158,7 +158,7 @@ def _number_text(value: Any) -> str:
 
 
 def _cut(text: str, limit: int, name: str, cut_off: list[str]) -> str:
-    """``text`` in at most ``limit`` bytes of UTF-8, on a character boundary; ``name`` goes to ``cut_off`` if that cut it."""
+    """``text`` in at most ``limit`` bytes of UTF-8, whole characters; if that cuts it, ``cut_off`` gets ``name``."""
     if text.isascii():
         if len(text) <= limit:
             return text

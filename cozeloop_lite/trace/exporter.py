@@ -1,8 +1,8 @@
 """Batches of spans go to the server: encoded, posted, the answer judged, tried again or counted as lost.
 
-Delivery is at least once. An outage is waited out with growing pauses; a batch that the server refuses is split until the
-offending span is alone, and only that one is lost. What cannot be judged (HTTP 200 without an answer of the platform)
-is tried a few times, then taken for a refusal.
+Delivery is at least once. An outage is waited out with growing pauses; a batch that the server refuses is split until
+the offending span is alone, and only that one is lost. What cannot be judged (HTTP 200 without an answer of the
+platform) is tried a few times, then taken for a refusal.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class SpanExporter:
     # -- delivery ---------------------------------------------------------------------------------------------------
 
     def _deliver(self, batch: list[_Encoded], queue: SendQueue, refused_alone: int = 0) -> None:
-        """Send ``batch`` until it is settled. ``refused_alone``: how many spans were just refused, and none accepted."""
+        """Send ``batch`` until it is settled. ``refused_alone``: how many spans were refused since one was accepted."""
         verdict, batch = self._attempts(batch, queue)
         if verdict == _TAKEN:
             queue.settle(len(batch))
@@ -164,8 +164,8 @@ class SpanExporter:
     def _isolate(self, suspects: list[_Encoded], queue: SendQueue, refused_alone: int) -> None:
         """Find the span for which ``suspects`` is refused, in one request for each halving; deliver the others.
 
-        When the first half is accepted the fault is in the second, which needs no request to be known; when the first half is
-        refused the second is set aside, and all that was set aside goes in one request at the end.
+        When the first half is accepted the fault is in the second, which needs no request to be known; when the first
+        half is refused the second is set aside, and all that was set aside goes in one request at the end.
         """
         others: list[_Encoded] = []
         refused_alone += 1
@@ -193,7 +193,7 @@ class SpanExporter:
             self._deliver(others, queue, refused_alone)
 
     def _attempts(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
-        """Post ``batch`` until there is a verdict. Also returns what is left of it: spans that became too old are settled."""
+        """Post ``batch`` until there is a verdict; returns what is left of it, too, since spans may become too old."""
         attempt = 0
         while True:
             batch = self._young(batch, queue)
@@ -246,7 +246,8 @@ class SpanExporter:
         if self._processor is None:
             return
         try:
-            self._processor(FinishEventInfo(kind, failed, count, detail, FinishEventInfoExtra(root, int(seconds * 1000))))
+            self._processor(FinishEventInfo(kind, failed, count, detail, FinishEventInfoExtra(root, int(seconds *
+            1000))))
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
             logger.error("trace_finish_event_processor failed: %r", problem)
 

@@ -15,7 +15,7 @@ try:
     # What random.Random is made of; importing `random` itself would load hashlib, bisect and math.
     from _random import Random
 except ImportError:  # pragma: no cover - an interpreter other than CPython
-    from random import Random
+    from random import Random  # type: ignore[assignment]
 
 RESEED_NS = 100_000_000
 

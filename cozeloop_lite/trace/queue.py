@@ -1,9 +1,10 @@
 """The queue between the program's threads and the network: bounded, drained by one daemon thread, never waited for.
 
-It moves sized items and knows neither spans nor HTTP: a ``send`` function takes a batch and settles each item of it, as
-delivered or as lost for a reason. The program's side (:meth:`SendQueue.put`) takes no lock, so that signal handlers and
-destructors may finish spans, and a fork may cut a thread off in the middle of it. The thread starts with the first item,
-sleeps when there is nothing to do, collects for up to a second so that batches fill, and drains at exit.
+It moves sized items and knows neither spans nor HTTP: a ``send`` function takes a batch and settles each item of it,
+as delivered or as lost for a reason. The program's side (:meth:`SendQueue.put`) takes no lock, so that signal
+handlers and destructors may finish spans, and a fork may cut a thread off in the middle of it. The thread starts with
+the first item, sleeps when there is nothing to do, collects for up to a second so that batches fill, and drains at
+exit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .. import logger, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Deque
+    from typing import Any, Callable
 
 LINGER_SECONDS = 1.0  # how long the first item of a batch waits for more of them, contract siblings.md 2.7
 BATCH_BYTES = 4 * 1024 * 1024  # when that many wait, a batch does not wait for more
@@ -60,11 +61,11 @@ class SendQueue:
 
     def _on_fork(self) -> None:
         """Begin with nothing: what waits in a parent process is the parent's to send, and its thread stayed there."""
-        self._items: Deque[tuple[Any, int]] = collections.deque()
+        self._items: collections.deque[tuple[Any, int]] = collections.deque()
         # Reentrant, for a signal handler that flushes while its own thread is in here.
         self._changed = threading.Condition(threading.RLock())
-        # A binary semaphore on which the thread sleeps. Releasing a plain lock is one atomic step; Event.set() takes a lock
-        # of its own, and so could block a signal handler for ever.
+        # A binary semaphore on which the thread sleeps. Releasing a plain lock is one atomic step; Event.set() takes
+        # a lock of its own, and so could block a signal handler for ever.
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._wake_count = NEVER  # put() wakes the thread when so many items wait ...
@@ -127,7 +128,7 @@ class SendQueue:
                 thread = threading.Thread(target=self._run, name="cozeloop_lite", daemon=True)
                 thread.start()
                 self._thread = thread
-            except RuntimeError:  # the interpreter is ending and starts no more threads: flush() and the exit hook drain
+            except RuntimeError:  # the interpreter is ending and starts no more threads: whoever waits will drain
                 pass
             finally:
                 self._starting = False
@@ -266,7 +267,7 @@ class SendQueue:
                 return
 
     def _sleep(self) -> None:
-        """Sleep until there is something to send, and on until it fills a batch, a second is over, or someone hurries."""
+        """Sleep until there is something to send, then until it fills a batch, a second is over or someone hurries."""
         end: float | None = None
         while not self._closed:
             # First the marks, then the look: who puts an item after the look sees the marks, and rings.
@@ -289,7 +290,9 @@ class SendQueue:
         batch: list[tuple[Any, int]] = []
         size = 0
         with self._changed:
-            while self._items and len(batch) < self._batch_count and (not batch or size + self._items[0][1] <= BATCH_BYTES):
+            while self._items and len(batch) < self._batch_count:
+                if batch and size + self._items[0][1] > BATCH_BYTES:
+                    break
                 batch.append(self._items.popleft())
                 size += batch[-1][1]
             self._taken += len(batch)

@@ -132,7 +132,7 @@ class Span(SpanContext):
 
     # -- input and output ---------------------------------------------------------------------------------------
 
-    def set_input(self, input: Any) -> None:  # noqa: A002 - the official name
+    def set_input(self, input: Any) -> None:
         """What the step was given: ``str`` as it is, anything else as JSON. ``None`` is absence."""
         if self._recording:
             self._input = input if type(input) is str else values.to_text(input, self._text_chars)
@@ -399,11 +399,11 @@ def to_micros(moment: Any) -> int | None:
 def _as_int(value: Any) -> int | None:
     """An exact int of ``value``; numpy's integers are some, bool and float are none."""
     if type(value) is int:
-        return value
+        return int(value)
     if isinstance(value, bool):
         return None
     try:
-        return operator.index(value)
+        return int(operator.index(value))
     except Exception:  # noqa: BLE001 - no integer, or a hostile one
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import monotonic_ns, time_ns
 
 from .. import logger, process
-from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, extract
+from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
 from . import context, ids, values
 from .encoding import Limits, encode
 from .exporter import SpanExporter
@@ -37,7 +37,9 @@ class Tracer:
         exporter: an object with ``export_spans(spans)`` that takes the place of the platform.
     """
 
-    def __init__(self, api: ApiClient, workspace_id: str, conf: TraceConfig | None = None, exporter: Any = None) -> None:
+    def __init__(
+        self, api: ApiClient, workspace_id: str, conf: TraceConfig | None = None, exporter: Any = None
+    ) -> None:
         from ..config import TraceConfig
 
         conf = conf or TraceConfig()
@@ -194,7 +196,8 @@ def _foreign(context_like: Any) -> SpanContext:
             return SpanContext(NO_TRACE, 0, {})
         baggage = context_like.baggage() if callable(context_like.baggage) else context_like.baggage
         found = extract({"X-Cozeloop-Traceparent": "00-%s-%s-01" % (context_like.trace_id, context_like.span_id)})
-        return SpanContext(found._trace, found._id, {str(key): str(value) for key, value in dict(baggage or {}).items()})
+        items = {key: value for key, value in dict(baggage or {}).items() if not baggage_fault(key, value)}
+        return SpanContext(found._trace, found._id, items)
     except Exception as problem:  # noqa: BLE001 - not a context at all
         logger.warn("child_of takes a span or a SpanContext, not %s: %s", values.describe(context_like), problem)
         return SpanContext(NEW_TRACE, 0, {})

@@ -121,20 +121,22 @@ def plain(value: Any) -> Any:
         return list(value) if len(value) <= MAX_ITEMS else describe(value)
     if kind.__module__ in _STRINGS_OF:
         return str(value)
-    for base, as_base in _BASES:  # a subclass of one of them, and nothing more
-        if isinstance(value, base):
-            return as_base(value)
+    if isinstance(value, str):  # a subclass, which may have overridden anything: what it is underneath
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     return describe(value)
 
 
-_BASES = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
 _JSON_TYPES = frozenset([dict, list, tuple, str, int, float, bool, type(None)])
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain)
 _encode = _encoder.encode
 
 
 def _heavier_than(value: Any, limit: int) -> bool:
-    """Whether the JSON of ``value`` is longer than about ``limit`` characters, found out by looking at ``limit`` at most.
+    """Whether the JSON of ``value`` has more than about ``limit`` characters, found out by looking at no more.
 
     Raises ValueError for an integer too long to write, which sends the value the slow way.
     """

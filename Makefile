@@ -1,0 +1,43 @@
+# Everything a developer types. Only Python and make are needed: the rest is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint matrix bench clean
+
+help:  ## say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+demo: $(VENV)/package  ## see a real trace arrive at a stand-in server, without an account
+	@$(BIN)/python -m examples.demo
+
+test: $(VENV)/tests  ## all tests, on the Python of $(PYTHON)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/lint  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+matrix:  ## the tests on every CPython from 3.7 up that is on this machine, with urllib3 1.26 and 2.x
+	$(PYTHON) tests/matrix.py
+
+bench: $(VENV)/package  ## cost of a span, beside the official client
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what was installed and built
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/package: setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/tests: $(VENV)/package tests/requirements.txt
+	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/lint: $(VENV)/package tests/requirements-lint.txt
+	$(BIN)/python -m pip install --quiet -r tests/requirements-lint.txt
+	@touch $@
