@@ -151,11 +151,12 @@ def new_client(
         workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
         api_token: an access token, or a function that returns one and is called for each request.
             ``COZELOOP_API_TOKEN``; required.
-        timeout: seconds that a request may take from beginning to end; default 3. upload_timeout: the same for
-        uploads; default 30. http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
-        headers: sent with every request. trace_finish_event_processor: called on the daemon thread with a
-        ``FinishEventInfo`` when spans were queued, dropped
-            or sent.
+        timeout: seconds that a request may take from beginning to end; default 3.
+        upload_timeout: the same for uploads; default 30.
+        http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
+        headers: sent with every request.
+        trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued,
+            dropped or sent.
         tag_truncate_conf: how many bytes tag values, inputs and outputs may have.
         api_base_path: other paths for the trace endpoints.
         trace_queue_conf: how many spans may wait, default 65,536; how many go into one request, default and most 100.
@@ -249,7 +250,7 @@ def start_span(
 
 def get_span_from_context() -> Span:
     """The current span of this thread or task; one that records nothing when there is none."""
-    return context.current() or NOOP
+    return context.current_span() or NOOP
 
 
 def get_span_from_header(header: Any) -> SpanContext:

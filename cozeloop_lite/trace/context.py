@@ -15,7 +15,26 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..propagation import TraceInfo
     from .span import Span
+
+
+class StandIn:
+    """Stands for a span on the stack of another thread: a parent for what is started there, finished or not.
+
+    Has what a parent needs to have of a span.
+    """
+
+    __slots__ = ("_baggage", "_finished", "_id", "_outer", "_trace", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span: Span = span.span if isinstance(span, StandIn) else span
+        self._trace: TraceInfo = span._trace
+        self._id: int = span._id
+        self._baggage: dict[str, str] = span._baggage
+        self._finished = False
+        self._outer = None
+
 
 _top: ContextVar[Span | None] = ContextVar("cozeloop_lite_top", default=None)
 
@@ -29,6 +48,40 @@ def current() -> Span | None:
     while span is not None and span._finished:
         span = span._outer
     return span
+
+
+class Stack:
+    """The stack of something that runs in steps: a generator, a coroutine, a stream.
+
+    Between its steps others run on the same thread, and they must not find its spans, nor it theirs. So it has a
+    stack of its own, which begins with ``span`` on top: :meth:`resume` puts it in place before a step,
+    :meth:`suspend` takes it away after it. Only our variable is exchanged: what the program keeps in context
+    variables goes on as without us.
+    """
+
+    __slots__ = ("_own",)
+
+    def __init__(self, span: Span) -> None:
+        self._own = _top.get()
+        if self._own is span:  # it was just started, on the stack of whoever takes the first step
+            _top.set(span._outer)
+
+    def resume(self) -> Span | None:
+        """Put the stack in place; returns the one to put back."""
+        outside = _top.get()
+        _top.set(self._own)
+        return outside
+
+    def suspend(self, outside: Span | None) -> None:
+        """Take the stack away again."""
+        self._own = _top.get()
+        _top.set(outside)
+
+
+def current_span() -> Span | None:
+    """The innermost open span, for the program to work with."""
+    span = current()
+    return span.span if isinstance(span, StandIn) else span
 
 
 def leave(span: Span, whole: bool) -> None:

@@ -1,0 +1,119 @@
+"""Tracing a function without touching its body: ``observe`` wraps it, ``traceable`` runs it now.
+
+A wrapped function behaves as the bare one: same results, same exceptions, same kind (a generator function stays one),
+same protocol of ``send``, ``throw`` and ``close``. What is recorded is best effort: a hook that raises, a value that
+cannot be written, a client that is not configured cost a log line, never the call.
+"""
+
+from __future__ import annotations
+
+from .observer import Observer
+from .wrappers import takes_argument, wrap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
+    from ..client import Client
+
+__all__ = ["observe", "traceable"]
+
+
+def observe(
+    func: Any = None,
+    *,
+    name: str | None = None,
+    span_type: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    baggage: Mapping[str, str] | None = None,
+    client: Client | None = None,
+    process_inputs: Callable[[dict[str, Any]], Any] | None = None,
+    process_outputs: Callable[[Any], Any] | None = None,
+    process_iterator_outputs: Callable[[list[Any]], Any] | None = None,
+    record_inputs: bool = True,
+    record_outputs: bool = True,
+    ultra_large_report: bool | None = None,
+) -> Any:
+    """Decorate a function, so that each call is a span: ``@observe`` or ``@observe(name="answer", ...)``.
+
+    Works on functions, methods, static and class methods, generators, coroutine functions and async generators. Input
+    is the arguments by name, as they are when the function starts, without ``self`` and ``cls``; output is the
+    result, for generators the list of what they yielded. An exception is recorded and goes on unchanged. A generator
+    that is left before its end finishes its span with the tag ``incomplete``.
+
+    Args:
+        func: the function, when used without arguments.
+        name: of the span; default the qualified name of the function.
+        span_type: of the span; default ``"custom"``. For ``"model"``, the first item of a stream sets the time to first
+            token.
+        tags: set on each span.
+        baggage: set on each span and inherited by its descendants.
+        client: default the default client.
+        process_inputs: is given ``{"args": ..., "kwargs": ...}`` and returns what to record instead of the arguments.
+        process_outputs: is given the result (of a generator: the list of items) and returns what to record instead. A
+            dict it returns may have ``_inner_tokens_dict`` with ``input_tokens`` and ``output_tokens``.
+        process_iterator_outputs: is given the list of items of a generator, or of the iterator or stream that the
+            function returns; only with it such a returned object is watched (and wrapped, keeping all its methods).
+        record_inputs: False keeps the arguments out of the trace.
+        record_outputs: False keeps the result out of the trace.
+        ultra_large_report: whether text over 1 MiB goes up as a file; default that of the client.
+    """
+
+    def decorate(fn: Any) -> Any:
+        if isinstance(fn, (staticmethod, classmethod)):
+            return type(fn)(decorate(fn.__func__))
+        observer = Observer(
+            fn,
+            name=name,
+            span_type=span_type,
+            tags=tags,
+            baggage=baggage,
+            client=client,
+            process_inputs=process_inputs,
+            process_outputs=process_outputs,
+            process_iterator_outputs=process_iterator_outputs,
+            record_inputs=record_inputs,
+            record_outputs=record_outputs,
+            ultra_large_report=ultra_large_report,
+        )
+        return wrap(observer)
+
+    return decorate if func is None else decorate(func)
+
+
+def traceable(
+    fn: Callable[..., Any],
+    *,
+    name: str | None = None,
+    span_type: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    baggage: Mapping[str, str] | None = None,
+    client: Client | None = None,
+    process_outputs: Callable[[Any], Any] | None = None,
+    process_iterator_outputs: Callable[[list[Any]], Any] | None = None,
+    record_outputs: bool = True,
+    ultra_large_report: bool | None = None,
+) -> Any:
+    """Run ``fn(span)``, or ``fn()`` when it takes no argument, now and in a span of its own; return what it returns.
+
+    The result becomes the output, unless ``fn`` called ``span.set_output`` itself. A coroutine function gives a
+    coroutine to be awaited, a generator function a generator. Exceptions are recorded and go on unchanged. The
+    arguments are those of :func:`observe`.
+
+    >>> answer = traceable(lambda span: ask(question), name="ask", span_type="model")  # doctest: +SKIP
+    """
+    observer = Observer(
+        fn,
+        name=name,
+        span_type=span_type,
+        tags=tags,
+        baggage=baggage,
+        client=client,
+        process_outputs=process_outputs,
+        process_iterator_outputs=process_iterator_outputs,
+        record_inputs=False,
+        record_outputs=record_outputs,
+        ultra_large_report=ultra_large_report,
+        gives_span=takes_argument(fn),
+    )
+    return wrap(observer)()

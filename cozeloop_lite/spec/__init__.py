@@ -1,0 +1,1 @@
+"""The shapes that the platform shows best, see :mod:`cozeloop_lite.spec.tracespec`."""

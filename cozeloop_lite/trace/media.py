@@ -1,0 +1,248 @@
+"""Images, files, recordings and films inside the input and output of a model span, and texts too large for a span.
+
+The platform stores them as files, and a span holds their keys (contract backend.md 2.6, siblings.md 2.8). The work is
+split: on the caller's thread :func:`lift` takes the parts out of the value, which is no more than walking over its
+messages, for what is heavy in them is immutable; on the daemon thread :class:`Files` decodes them, names them and
+puts the keys in place. The caller's objects are never modified.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_FILE_BYTES = 20 * 1024 * 1024 - 4096  # the server takes bodies of 20 MiB, form included (contract backend.md 3)
+MAX_STORAGE_BYTES = 1024  # of the field object_storage (contract backend.md 2.3)
+MAX_LIFTED = 32  # parts of one span; fewer fit into object_storage
+SHOWN_CHARS = 1000  # of a text that goes up as a file (contract siblings.md 2.8)
+
+# Where a model's input and output has messages, where a message has parts, and where a part has its content.
+_LISTS = ("messages", "choices", "input", "output", "prompts", "templates")
+_PARTS = ("parts", "content")
+_HOLDERS = (  # (field of the part, field inside it, kind)
+    ("image_url", "url", "image"),
+    ("file_url", "url", "file"),
+    ("audio_url", "url", "audio"),
+    ("video_url", "url", "video"),
+    ("input_audio", "data", "audio"),
+    ("file", "file_data", "file"),
+)
+_DIRECT = (("image_url", "image"), ("video_url", "video"), ("base64_data", "file"), ("file_data", "file"))
+
+_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class Part:
+    """One part that was lifted out: what it is, the key that stands in its place, and its content as it was given."""
+
+    __slots__ = ("data", "field", "key", "kind", "name")
+
+    def __init__(self, field: str, kind: str, name: str, key: str, data: str | bytes) -> None:
+        self.field = field
+        self.kind = kind
+        self.name = name
+        self.key = key
+        self.data = data
+
+
+class Lifter:
+    """Takes the parts out of one value; :attr:`parts` has them afterwards.
+
+    Args:
+        field: ``"input"`` or ``"output"``.
+        prefix: of the keys, unique to the span.
+        first: the number of the first key.
+    """
+
+    def __init__(self, field: str, prefix: str, first: int) -> None:
+        self._field = field
+        self._prefix = prefix
+        self._number = first
+        self.parts: list[Part] = []
+        self.notes: list[str] = []
+
+    def lift(self, value: Any) -> Any:
+        """``value`` with keys in the place of its parts; ``value`` itself when it has none."""
+        for name in _LISTS:
+            items = _get(value, name)
+            if type(items) in (list, tuple):
+                value = _replaced(value, name, [self._message(item) for item in items])
+        return value
+
+    def _message(self, item: Any) -> Any:
+        inner = _get(item, "message")  # of a choice
+        if inner is not None:
+            item = _replaced(item, "message", self._message(inner))
+        for name in _PARTS:
+            parts = _get(item, name)
+            if type(parts) in (list, tuple):
+                item = _replaced(item, name, [self._part(part) for part in parts])
+        return item
+
+    def _part(self, part: Any) -> Any:
+        for name, inside, kind in _HOLDERS:
+            holder = _get(part, name)
+            data = _get(holder, inside)
+            if data is not None:
+                key = self._key(data, kind, _get(holder, "name") or _get(holder, "filename"), inside == "data")
+                if key is not data:
+                    return _replaced(part, name, _replaced(holder, inside, key))
+        for name, kind in _DIRECT:
+            data = _get(part, name)
+            if isinstance(data, (str, bytes, bytearray, memoryview)):
+                key = self._key(data, kind, _get(part, "filename"), False)
+                if key is not data:
+                    return _replaced(part, name, key)
+        return part
+
+    def _key(self, data: Any, kind: str, name: Any, bare: bool) -> Any:
+        """The key that takes the place of ``data``; ``data`` itself when it is a link or anything else."""
+        if isinstance(data, (bytearray, memoryview)):
+            data = bytes(data)
+        size = len(data)
+        if isinstance(data, str):
+            if not bare and data[:5].lower() != "data:":
+                return data
+            size = size * 3 // 4
+        elif not isinstance(data, bytes):
+            return data
+        if size > MAX_FILE_BYTES + 1024:
+            self.notes.append("%s: a file of about %d bytes, %d at most" % (self._field, size, MAX_FILE_BYTES))
+            return "(not uploaded: about %d bytes, and a file may have %d)" % (size, MAX_FILE_BYTES)
+        if self._number >= MAX_LIFTED:
+            self.notes.append("%s: one file more than a span can have" % self._field)
+            return "(not uploaded: one file more than a span can have)"
+        key = "%s_%d" % (self._prefix, self._number)
+        self._number += 1
+        self.parts.append(Part(self._field, kind, name if isinstance(name, str) else "", key, data))
+        return key
+
+
+class Files:
+    """The files of one span, on their way: which keys its texts shall have, and what is to be uploaded under them."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._large: dict[str, str] = {}
+        self._entries: list[tuple[Part, str]] = []
+        self._keys: dict[bytes, str] = {}  # by content: the same bytes go up once
+        self.uploads: dict[str, bytes] = {}
+        self.left_out: list[str] = []  # names, for the system tag cut_off
+        self.notes: list[str] = []
+
+    def place(self, text: str, parts: list[Part]) -> str:
+        """``text``, with the keys of those ``parts`` that are files; what turns out to be none is put back."""
+        for part in parts:
+            content = part.data if isinstance(part.data, bytes) else decode(part.data)
+            if content is None:
+                text = text.replace(part.key, _text(part.data)[1:-1])
+                continue
+            if len(content) > MAX_FILE_BYTES:
+                self.notes.append("%s: a file of %d bytes, %d at most" % (part.field, len(content), MAX_FILE_BYTES))
+                text = text.replace(part.key, "(not uploaded: %d bytes)" % len(content))
+                continue
+            known = self._keys.setdefault(content, part.key)
+            if known != part.key:
+                text = text.replace(part.key, known)
+                continue
+            self.uploads[part.key] = content
+            self._entries.append((part, part.key))
+        return text
+
+    def large(self, field: str, text: str) -> str:
+        """``text`` goes up as a file; its beginning is what the span shows."""
+        content = text.encode("utf-8")
+        if len(content) > MAX_FILE_BYTES:
+            self.notes.append("%s: a text of %d bytes, a file may have %d" % (field, len(content), MAX_FILE_BYTES))
+            return text
+        key = "%s_%s" % (self._prefix, field)
+        self._large[field + "_tos_key"] = key
+        self.uploads[key] = content
+        return text[:SHOWN_CHARS]
+
+    def storage(self) -> tuple[str, list[str]]:
+        """The field ``object_storage``, and the keys that it has no room for; those are not uploaded."""
+        dropped: list[str] = []
+        for name_chars in (10_000, 16, 0):
+            text = self._storage(name_chars)
+            if len(text.encode("utf-8")) <= MAX_STORAGE_BYTES:
+                return text, dropped
+        while len(text.encode("utf-8")) > MAX_STORAGE_BYTES:
+            part, key = self._entries.pop()
+            del self.uploads[key]
+            dropped.append(key)
+            self.left_out.append("%s %s %s" % (part.field, part.kind, part.name or key))
+            text = self._storage(0)
+        return text, dropped
+
+    def _storage(self, name_chars: int) -> str:
+        if not self._large and not self._entries:
+            return ""
+        storage: dict[str, Any] = dict(self._large)
+        if self._entries:
+            storage["Attachments"] = [
+                {"field": part.field, "name": part.name[:name_chars], "type": part.kind, "tos_key": key}
+                for part, key in self._entries
+            ]
+        return json.dumps(storage, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(data: str) -> bytes | None:
+    """The content of a ``data:`` URL (RFC 2397), or of bare base64; None when it is neither.
+
+    Base64 may be that of RFC 4648 section 4 or 5, with padding or without, percent-encoded or broken into lines.
+    """
+    import base64
+    import binascii
+    from urllib.parse import unquote_to_bytes
+
+    payload, encoded = data, True
+    if data[:5].lower() == "data:":
+        header, comma, payload = data.partition(",")
+        if not comma:
+            return None
+        encoded = header.lower().replace(" ", "").endswith(";base64")
+    try:
+        raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("utf-8")
+        if not encoded:
+            return raw or None
+        raw = raw.translate(_URL_SAFE, b" \t\r\n").rstrip(b"=")
+        return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _get(node: Any, name: str) -> Any:
+    """The field ``name`` of a dict, a dataclass or a pydantic model; None when it has none."""
+    if type(node) is dict:
+        return node.get(name)
+    kind = type(node)
+    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "model_dump"):
+        return getattr(node, name, None)
+    return None
+
+
+def _replaced(node: Any, name: str, value: Any) -> Any:
+    """``node`` with another ``name``; ``node`` itself where nothing changed. An object becomes a dict of its fields."""
+    before = _get(node, name)
+    if before is value or (type(value) is list and len(value) == len(before) and all(map(_same, value, before))):
+        return node
+    if type(node) is dict:
+        return {**node, name: value}
+    kind = type(node)
+    fields = kind.__dataclass_fields__ if hasattr(kind, "__dataclass_fields__") else node.__dict__
+    copy = {field: getattr(node, field) for field in fields}
+    if getattr(kind, "__leave_out_none__", False):
+        copy = {field: item for field, item in copy.items() if item is not None}
+    copy[name] = value
+    return copy
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other

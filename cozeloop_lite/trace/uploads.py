@@ -1,0 +1,116 @@
+"""Files that wait for their upload: one at a time between two batches of spans, which they so never hold back for long.
+
+Bounded in bytes. An upload that fails is tried again later, with growing pauses, while spans and other files go on;
+what the server refuses, or what no longer fits, is counted.
+"""
+
+from __future__ import annotations
+
+import collections
+from time import monotonic
+
+from .. import logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
+
+
+class Upload:
+    """One file: its key, its content, how often it was tried and when it is due (monotonic seconds)."""
+
+    __slots__ = ("attempts", "content", "due", "key")
+
+    def __init__(self, key: str, content: bytes) -> None:
+        self.key = key
+        self.content = content
+        self.attempts = 0
+        self.due = 0.0
+
+
+class Uploads:
+    """The files in waiting.
+
+    Args:
+        attempt: ``attempt(upload)`` tries one and returns the seconds until it should be tried again, 0 when it
+        arrived,
+            or a negative number when there is no use.
+        max_bytes: how many bytes may wait.
+    """
+
+    def __init__(self, attempt: Callable[[Upload], float], max_bytes: int) -> None:
+        self._attempt = attempt
+        self._max_bytes = max_bytes
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with nothing, as a forked child does."""
+        self._waiting: collections.deque[Upload] = collections.deque()
+        self._bytes = 0
+        self._delivered = 0
+        self._dropped: dict[str, int] = {}
+        self.added = 0
+        self.settled = 0
+        self.lost = 0
+
+    def add(self, key: str, content: bytes) -> None:
+        """Let a file wait for its turn; counted as dropped when there is no room for it."""
+        self.added += 1
+        if self._bytes + len(content) > self._max_bytes:
+            logger.warn("files wait for %d bytes of uploads already: a further one is dropped", self._bytes)
+            self.drop("queue_full")
+            return
+        self._bytes += len(content)
+        self._waiting.append(Upload(key, content))
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count files as lost."""
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
+        self.settled += count
+        self.lost += count
+
+    def wait(self) -> float | None:
+        """Seconds until the next attempt is due; None when no file waits."""
+        if not self._waiting:
+            return None
+        return max(0.0, min(upload.due for upload in self._waiting) - monotonic())
+
+    def step(self) -> None:
+        """Try the first file that is due, if there is one."""
+        now = monotonic()
+        for upload in self._waiting:
+            if upload.due <= now:
+                break
+        else:
+            return
+        self._waiting.remove(upload)
+        upload.attempts += 1
+        pause = self._attempt(upload)
+        if pause > 0 and upload.attempts < MAX_ATTEMPTS:
+            upload.due = monotonic() + pause
+            self._waiting.append(upload)
+            return
+        self._bytes -= len(upload.content)
+        if pause == 0:
+            self._delivered += 1
+            self.settled += 1
+        else:
+            logger.error("a file could not be uploaded and is lost: %s", upload.key)
+            self.drop("refused" if pause < 0 else "undeliverable")
+
+    def hurry(self) -> None:
+        """Someone flushes: what waits out a pause is due now."""
+        for upload in self._waiting:
+            upload.due = 0.0
+
+    def abandon(self, reason: str) -> None:
+        """Count all that waits as lost."""
+        self.drop(reason, len(self._waiting))
+        self._waiting.clear()
+        self._bytes = 0
+
+    def stats(self) -> dict[str, Any]:
+        """The account of files: added = delivered + queued + the sum of dropped."""
+        return {"delivered": self._delivered, "queued": self.added - self.settled, "dropped": dict(self._dropped)}

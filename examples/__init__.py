@@ -1,0 +1,1 @@
+"""Programs that show how cozeloop_lite is used; start with ``python -m examples.demo``."""

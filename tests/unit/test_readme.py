@@ -1,0 +1,184 @@
+"""README.md is true: its code runs, its commands exist, its tables agree with the code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cozeloop_lite
+from cozeloop_lite import __main__ as command_line
+from cozeloop_lite import config, propagation
+from cozeloop_lite.local import StandInServer
+from cozeloop_lite.local.tree import render
+from cozeloop_lite.trace import encoding, exporter, queue, span
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.S | re.M)]
+PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.S | re.M)
+INLINE_CODE = set(re.findall(r"`([^`\n]+)`", PROSE))
+PYTHON = [number for number, (kind, _) in enumerate(BLOCKS) if kind == "python"]
+SHELL_LINES = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+
+def section(title):
+    """The text under a heading, as far as the next one."""
+    return re.search(r"^#+ %s\n(.*?)(?=^#|\Z)" % re.escape(title), PROSE, flags=re.S | re.M).group(1)
+
+
+def rows(title):
+    """The rows of the table under a heading, each a list of cells."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def run_python(code, folder, url):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
+    settings = {"COZELOOP_API_BASE_URL": url, "COZELOOP_WORKSPACE_ID": "1", "COZELOOP_API_TOKEN": "t"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=str(folder),
+        env={**plain, **settings, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def shape(lines):
+    """A drawn tree without times and outcomes: branches, names and types."""
+    return [re.match(r"[│├└─ ]*\S.*?  \S+", line).group(0) for line in lines]
+
+
+@pytest.mark.parametrize("number", PYTHON)
+def test_python_block_runs_and_what_it_records_arrives(number, tmp_path):
+    code = BLOCKS[number][1]
+    with StandInServer() as server:
+        result = run_python(code, tmp_path, server.url)
+        assert (result.returncode, result.stderr) == (0, "")
+        spans = server.store.spans()
+        assert server.store.warnings() == []
+        assert server.store.stats()["refused"] == {}
+    if "start_span" in code and "StandInServer" not in code:
+        assert spans
+    following = BLOCKS[number + 1] if number + 1 < len(BLOCKS) else ("", "")
+    if following[0] == "text":
+        assert shape(render(spans))[1:] == shape(following[1].splitlines())
+    for printed in re.findall(r"^# (True .*)", code, flags=re.M):
+        assert printed in result.stdout
+
+
+def test_there_are_trees_and_printed_lines_to_compare():
+    assert sum(kind == "text" for kind, _ in BLOCKS) == 2
+    assert any("\n# True {" in text for _, text in BLOCKS)
+
+
+def test_make_commands_are_the_targets_of_the_makefile():
+    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    named = {line.split()[1] for line in SHELL_LINES if line.startswith("make ")}
+    assert named == targets - {"help"}
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL_LINES if line.startswith("python -m cozeloop_lite")])
+def test_command_has_the_options_shown(line, capsys):
+    command, *arguments = line.split()[3:]
+    with pytest.raises(SystemExit) as end:
+        command_line.main([command, "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(argument in shown for argument in arguments if argument.startswith("--"))
+
+
+def test_settings_are_the_arguments_of_new_client():
+    assert [row[0].strip("`") for row in rows("Settings")] and {row[0].strip("`") for row in rows("Settings")} == set(
+        inspect.signature(cozeloop_lite.new_client).parameters
+    )
+
+
+def test_environment_variables_are_read():
+    read = {value for name, value in vars(config).items() if name.startswith("ENV_")}
+    named = set(re.findall(r"COZELOOP_[A-Z_]+", README))
+    assert named and named <= read
+
+
+def test_defaults_are_those_of_the_code():
+    default = {row[0].strip("`"): row[2].strip("`") for row in rows("Settings")}
+    assert default["api_base_url"] == config.CN_BASE_URL
+    assert default["timeout"] == "%g s" % config.TIMEOUT
+    assert default["upload_timeout"] == "%g s" % config.UPLOAD_TIMEOUT
+    assert default["shutdown_timeout"] == "%g s" % config.SHUTDOWN_TIMEOUT
+    assert default["trace_queue_conf"] == f"{config.QUEUE_COUNT:,} and {config.BATCH_COUNT}"
+    assert default["queue_max_bytes"] == "%d MiB" % (config.QUEUE_BYTES >> 20)
+    assert default["tag_truncate_conf"] == "%d B and %d MiB" % (encoding.VALUE_BYTES, encoding.TEXT_BYTES >> 20)
+    assert default["sample_rate"] == str(config.TraceConfig().sample_rate)
+
+
+def test_limits_are_those_of_the_code():
+    limit = {row[0]: row[1] for row in rows("Limits")}
+    assert limit["name, type, log id and service name of a span"] == "%d bytes each" % encoding.NAME_BYTES
+    assert limit["key of a tag"] == "%d bytes" % encoding.KEY_BYTES
+    assert limit["value of a tag"] == "%d bytes" % encoding.VALUE_BYTES
+    assert limit["tags of a span"].startswith("%d;" % span.MAX_TAGS)
+    assert limit["input, output"] == "%d MiB each" % (encoding.TEXT_BYTES >> 20)
+    assert limit["a span as JSON"].startswith("%d MiB;" % -(-encoding.MAX_SPAN_BYTES >> 20))
+    assert limit["a request"] == "%d spans, %d MiB" % (config.BATCH_COUNT, queue.BATCH_BYTES >> 20)
+    item = propagation.MAX_ITEM_BYTES
+    assert limit["a baggage item"] == "%d bytes for the key, %d for the value" % (item, item)
+    header = (propagation.MAX_ITEMS, propagation.MAX_BAGGAGE_CHARS)
+    assert limit["baggage in a header"] == "%d items, %d characters" % header
+    waiting = (config.QUEUE_COUNT, config.QUEUE_BYTES >> 20)
+    assert limit["spans that wait"] == "{:,}, and {} MiB of memory".format(*waiting)
+
+
+def test_every_reason_for_a_loss_is_explained():
+    named = set(re.findall(r'dropped\["(\w+)"\]', section("When things fail")))
+    in_queue = {queue.QUEUE_FULL, queue.CLOSED, queue.SHUTDOWN, queue.INTERNAL}
+    assert named == in_queue | {exporter.TOO_OLD, exporter.UNENCODABLE, exporter.REFUSED}
+
+
+def test_times_of_retrying_are_those_of_the_code():
+    text = section("When things fail")
+    assert "up to %g s" % exporter.LONGEST_PAUSE in text
+    assert "%d h old" % (exporter.MAX_AGE_SECONDS // 3600) in text
+    assert exporter.DOUBTFUL_ATTEMPTS == 3 and "Tried three times" in text
+
+
+def test_names_in_the_text_exist():
+    setters = {name for name in INLINE_CODE if re.match(r"set_\w+$", name)}
+    classes = {name for name in INLINE_CODE if re.match(r"[A-Z][a-z]+[A-Z]\w+$", name)}
+    assert setters and all(hasattr(cozeloop_lite.Span, name) for name in setters)
+    assert classes and all(hasattr(cozeloop_lite, name) for name in classes)
+
+
+def test_files_in_the_drawing_of_the_house_exist():
+    drawing = next(text for kind, text in BLOCKS if kind == "" and text.startswith("cozeloop_lite/\n"))
+    folder, found = ROOT / "cozeloop_lite", 0
+    for line in drawing.splitlines()[1:]:
+        first = re.match(r"  (\w+)/", line)
+        if first:
+            folder = ROOT / "cozeloop_lite" / first.group(1)
+            assert folder.is_dir()
+        elif re.match(r"  \w", line):
+            folder = ROOT / "cozeloop_lite"
+        for name in re.findall(r"\w+\.py", line):
+            assert (folder / name).is_file()
+            found += 1
+    assert found > 15
+
+
+def test_links_lead_somewhere():
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)", README, flags=re.M)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", PROSE):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif not target.startswith("https://"):
+            assert (ROOT / target).is_file()
