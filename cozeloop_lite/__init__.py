@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         QueueConf,
         TagTruncateConf,
     )
+    from .decorator import observe, traceable
     from .errors import (
         AuthenticationError,
         AuthError,
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     )
     from .logger import add_log_handler, set_log_level
     from .propagation import SpanContext, extract, inject
+    from .spec.tracespec import SpanKind
+    from .trace.bind import BoundExecutor, bind
     from .trace.exporter import FinishEventInfo
     from .trace.span import Span
     from .trace.tracer import Tracer
@@ -79,12 +82,15 @@ _HOMES = {
     "set_default_client start_span stats workspace_id",
     ".config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
     "ENV_JWT_OAUTH_PUBLIC_KEY_ID ENV_WORKSPACE_ID APIBasePath QueueConf TagTruncateConf",
+    ".decorator": "observe traceable",
     ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError "
     "HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError "
     "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError RemoteServiceError "
     "RequestTimeoutError TemplateError",
     ".logger": "add_log_handler set_log_level",
     ".propagation": "SpanContext extract inject",
+    ".spec.tracespec": "SpanKind",
+    ".trace.bind": "BoundExecutor bind",
     ".trace.exporter": "FinishEventInfo",
     ".trace.span": "Span",
     ".trace.tracer": "Tracer",

@@ -10,7 +10,7 @@ from time import time_ns
 
 from .. import client as clients
 from .. import logger
-from ..trace import values
+from ..trace import failure, values
 from ..trace.span import NOOP
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ class Observer:
         if isinstance(error, GeneratorExit):
             span.set_tags({"incomplete": True})
         else:
-            span._record(error)
+            failure.record(span, error)
         span.finish()
 
     def end(self, span: Span, items: Items, error: BaseException | None = None) -> None:

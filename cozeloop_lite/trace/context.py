@@ -15,6 +15,8 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..propagation import TraceInfo
     from .span import Span
 
@@ -27,7 +29,7 @@ class StandIn:
 
     __slots__ = ("_baggage", "_finished", "_id", "_outer", "_trace", "span")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Any) -> None:
         self.span: Span = span.span if isinstance(span, StandIn) else span
         self._trace: TraceInfo = span._trace
         self._id: int = span._id
@@ -80,7 +82,7 @@ class Stack:
 
 def current_span() -> Span | None:
     """The innermost open span, for the program to work with."""
-    span = current()
+    span: Any = current()
     return span.span if isinstance(span, StandIn) else span
 
 

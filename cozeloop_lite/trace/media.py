@@ -12,11 +12,11 @@ import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 MAX_FILE_BYTES = 20 * 1024 * 1024 - 4096  # the server takes bodies of 20 MiB, form included (contract backend.md 3)
 MAX_STORAGE_BYTES = 1024  # of the field object_storage (contract backend.md 2.3)
-MAX_LIFTED = 32  # parts of one span; fewer fit into object_storage
+MAX_LIFTED = 16  # parts of one input or output; fewer fit into object_storage
 SHOWN_CHARS = 1000  # of a text that goes up as a file (contract siblings.md 2.8)
 
 # Where a model's input and output has messages, where a message has parts, and where a part has its content.
@@ -53,14 +53,13 @@ class Lifter:
 
     Args:
         field: ``"input"`` or ``"output"``.
-        prefix: of the keys, unique to the span.
-        first: the number of the first key.
+        prefix: gives what the keys begin with, unique to the span; asked when there is something to lift.
     """
 
-    def __init__(self, field: str, prefix: str, first: int) -> None:
+    def __init__(self, field: str, prefix: Callable[[], str]) -> None:
         self._field = field
         self._prefix = prefix
-        self._number = first
+        self._number = 0
         self.parts: list[Part] = []
         self.notes: list[str] = []
 
@@ -115,7 +114,7 @@ class Lifter:
         if self._number >= MAX_LIFTED:
             self.notes.append("%s: one file more than a span can have" % self._field)
             return "(not uploaded: one file more than a span can have)"
-        key = "%s_%d" % (self._prefix, self._number)
+        key = "%s_%s%d" % (self._prefix(), self._field[0], self._number)
         self._number += 1
         self.parts.append(Part(self._field, kind, name if isinstance(name, str) else "", key, data))
         return key

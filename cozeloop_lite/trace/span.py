@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from .. import logger, propagation
 from ..propagation import SpanContext
-from . import context, values
+from . import content, context, failure, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class Span(SpanContext):
 
     __slots__ = (
         "_begins",
-        "_done",
         "_duration_ns",
         "_extra",
         "_finish_us",
@@ -47,17 +46,15 @@ class Span(SpanContext):
         "_input",
         "_mono_ns",
         "_name",
-        "_open",
         "_outer",
         "_output",
+        "_owner",
         "_parent_id",
         "_recording",
         "_span_type",
         "_start_ns",
         "_status",
-        "_tag_chars",
         "_tags",
-        "_text_chars",
     )
 
     def __init__(
@@ -92,10 +89,7 @@ class Span(SpanContext):
         self._status = 0
         self._finish_us = 0
         self._extra: dict[str, Any] | None = None  # what few spans have, by name
-        self._open = owner.open
-        self._done = owner.done
-        self._tag_chars = owner.tag_chars
-        self._text_chars = owner.text_chars
+        self._owner = owner
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -105,18 +99,19 @@ class Span(SpanContext):
             return
         # Whoever takes the span out of the dict of open ones reports it: one atomic step instead of a lock. In a forked
         # child that dict is empty: the parent's spans are the parent's to report.
-        reports = self._open.pop(self, None)
+        owner = self._owner
+        reports = owner.open.pop(self, None)
         if reports:
             self._duration_ns = monotonic_ns() - self._mono_ns
         self._finished = True
         self._recording = False
         context.leave(self, self._begins)
         if reports:
-            self._done(self)
+            owner.done(self)
 
     def discard(self) -> None:
         """End the span without reporting it. Its children, if any, are reported all the same."""
-        self._open.pop(self, None)
+        self._owner.open.pop(self, None)
         self._finished = True
         self._recording = False
         context.leave(self, self._begins)
@@ -126,25 +121,36 @@ class Span(SpanContext):
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if error is not None and not isinstance(error, GeneratorExit):  # closing a generator is no failure
-            self.set_error(error)
+            failure.record(self, error)
         self._begins = True  # the block restores exactly what was current before it
         self.finish()
 
     # -- input and output ---------------------------------------------------------------------------------------
 
     def set_input(self, input: Any) -> None:
-        """What the step was given: ``str`` as it is, anything else as JSON. ``None`` is absence."""
-        if self._recording:
-            self._input = input if type(input) is str else values.to_text(input, self._text_chars)
+        """What the step was given: ``str`` as it is, anything else as JSON. ``None`` is absence.
+
+        Images and files in the messages of a model's input (:mod:`cozeloop_lite.spec.tracespec`) are uploaded.
+        """
+        if self._recording and self._owner.record_inputs:
+            self._input = content.snapshot(self, "input", input)
 
     def set_output(self, output: Any) -> None:
-        """What the step returned: ``str`` as it is, anything else as JSON. ``None`` is absence."""
+        """What the step returned: ``str`` as it is, anything else as JSON. ``None`` is absence.
+
+        Images and files in the messages of a model's output are uploaded.
+        """
+        if self._recording and self._owner.record_outputs:
+            self._output = content.snapshot(self, "output", output)
+
+    def set_ultra_large_report(self, ultra_large_report: bool) -> None:
+        """Whether input and output over 1 MiB go up as files; to be called before they are set. Default: the client's."""
         if self._recording:
-            self._output = output if type(output) is str else values.to_text(output, self._text_chars)
+            self._extras()["ultra_large_report"] = bool(ultra_large_report)
 
     def set_error(self, err: BaseException | str) -> None:
         """Record a failure: its message becomes the tag ``error``, and the status code -1 unless one was set."""
-        if self._recording:
+        if self._recording and err is not None:
             self._set("error", values.error_text(err))
             if self._status == 0:
                 self._status = DEFAULT_ERROR_STATUS
@@ -267,7 +273,7 @@ class Span(SpanContext):
         if not self._recording:
             return
         try:
-            snapshot = {str(key): values.tag_value(value, self._tag_chars) for key, value in system_tags.items()}
+            snapshot = {str(key): values.tag_value(value, self._owner.tag_chars) for key, value in system_tags.items()}
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
             logger.warn("set_system_tags() takes a dict, and failed on %s: %s", type(system_tags).__name__, problem)
             return
@@ -328,7 +334,7 @@ class Span(SpanContext):
         if key in _CHECKED:
             value = self._checked(key, value)
         else:
-            value = values.tag_value(value, self._tag_chars)
+            value = values.tag_value(value, self._owner.tag_chars)
         if value is None:
             return
         tags = self._tags
@@ -352,7 +358,7 @@ class Span(SpanContext):
             return None
         if key in TEXT_TAGS:
             if isinstance(value, str):
-                return values.tag_value(value, self._tag_chars)
+                return values.tag_value(value, self._owner.tag_chars)
             logger.warn("the tag %s takes a str, not %s: it was not set", key, values.describe(value))
             return None
         number = _as_int(value)
@@ -376,19 +382,30 @@ class Span(SpanContext):
 
 
 class SpanOwner:
-    """What a span needs of its tracer: the open spans, whom to tell when it is done, and how much text is looked at."""
+    """What a span needs of its tracer: the open spans, whom to tell when one is done, and what is recorded of them."""
 
-    def __init__(self, done: Callable[[Span], None], tag_chars: int, text_chars: int) -> None:
+    def __init__(
+        self,
+        done: Callable[[Span], None],
+        tag_chars: int,
+        text_chars: int,
+        ultra_large_report: bool = False,
+        record_inputs: bool = True,
+        record_outputs: bool = True,
+    ) -> None:
         self.open: dict[Span, bool] = {}
         self.done = done
         self.tag_chars = tag_chars
         self.text_chars = text_chars
+        self.ultra_large_report = ultra_large_report
+        self.record_inputs = record_inputs
+        self.record_outputs = record_outputs
 
 
 def to_micros(moment: Any) -> int | None:
     """Microseconds since the epoch, exactly, of a ``datetime`` (naive: local time) or an int that is them already."""
     if isinstance(moment, int) and not isinstance(moment, bool):
-        return moment
+        return int(moment)
     try:
         whole = moment.replace(microsecond=0)
         return round(whole.timestamp()) * 1_000_000 + int(moment.microsecond)

@@ -9,7 +9,7 @@ from time import monotonic_ns, time_ns
 
 from .. import logger, process
 from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
-from . import context, ids, values
+from . import content, context, ids, values
 from .encoding import Limits, encode
 from .exporter import SpanExporter
 from .queue import SendQueue
@@ -165,11 +165,7 @@ class Tracer:
         if span._trace.sampled is False:
             self._sampled_out += 1
             return
-        size = SPAN_BYTES
-        if span._input is not None:
-            size += span._input.__sizeof__()
-        if span._output is not None:
-            size += span._output.__sizeof__()
+        size = SPAN_BYTES + content.weight(span)
         for value in span._tags.values():
             if type(value) is str:
                 size += len(value)

@@ -1,0 +1,61 @@
+"""The input and output of a span: their snapshot, and what of them is to go up as files."""
+
+from __future__ import annotations
+
+from .. import logger
+from . import media, values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .span import Span
+
+
+def snapshot(span: Span, field: str, value: Any) -> str | None:
+    """The text of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span."""
+    owner = span._owner
+    extra = span._extra
+    if extra is None:
+        if type(value) is str and len(value) <= owner.text_chars:
+            return value
+        extra = span._extra = {}
+    limit = owner.text_chars
+    if extra.get("ultra_large_report", owner.ultra_large_report):
+        limit = media.MAX_FILE_BYTES
+    files: dict[str, media.Lifter] = extra.setdefault("files", {})
+    files.pop(field, None)
+    if isinstance(value, str):
+        text: str | None = value if type(value) is str else values.to_text(value, limit)
+    else:
+        lifter = media.Lifter(field, lambda: file_prefix(span))
+        try:
+            value = lifter.lift(value)
+        except Exception as problem:  # noqa: BLE001 - a foreign object that fails when it is looked at
+            logger.warn("the files in an %s are not uploaded: %r", field, problem)
+        text = values.to_text(value, limit)
+        if lifter.parts or lifter.notes:
+            files[field] = lifter
+    if text is not None and len(text) > limit:
+        if limit > owner.text_chars:
+            extra.setdefault("notes", {})[field] = "%s: more than the %d bytes of a file" % (field, limit)
+        return text[: owner.text_chars]  # nobody will look at the rest, so it is not kept in memory
+    return text
+
+
+def weight(span: Span) -> int:
+    """The bytes that the texts and files of a span hold in memory."""
+    size = 0
+    if span._input is not None:
+        size += span._input.__sizeof__()
+    if span._output is not None:
+        size += span._output.__sizeof__()
+    if span._extra is not None:
+        for lifter in span._extra.get("files", {}).values():
+            size += sum(len(part.data) for part in lifter.parts)
+    return size
+
+
+def file_prefix(span: Span) -> str:
+    """What the keys of a span's files begin with: unique in the workspace, and short (contract backend.md 2.6)."""
+    return "%016x%08x" % (span._id, span._trace.id & 0xFFFFFFFF)
