@@ -85,8 +85,8 @@ _HOMES = {
     ".decorator": "observe traceable",
     ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError "
     "HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError "
-    "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError RemoteServiceError "
-    "RequestTimeoutError TemplateError",
+    "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
+    "RemoteServiceError RequestTimeoutError TemplateError",
     ".logger": "add_log_handler set_log_level",
     ".propagation": "SpanContext extract inject",
     ".spec.tracespec": "SpanKind",

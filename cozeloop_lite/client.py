@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-from . import config, errors, logger, process
+from . import config, logger, process
 from .api.client import ApiClient
 from .propagation import extract
 from .trace import context
@@ -129,12 +129,16 @@ def new_client(
     *,
     timeout: float | None = None,
     upload_timeout: float | None = None,
+    ultra_large_report: bool = False,
     http_client: urllib3.PoolManager | None = None,
     headers: Mapping[str, str] | None = None,
     trace_finish_event_processor: Callable[[Any], None] | None = None,
     tag_truncate_conf: config.TagTruncateConf | None = None,
     api_base_path: config.APIBasePath | None = None,
     trace_queue_conf: config.QueueConf | None = None,
+    record_inputs: bool = True,
+    record_outputs: bool = True,
+    mask: Callable[[str], str] | None = None,
     sample_rate: float = 1.0,
     exporter: Any = None,
     shutdown_timeout: float | None = None,
@@ -153,6 +157,7 @@ def new_client(
             ``COZELOOP_API_TOKEN``; required.
         timeout: seconds that a request may take from beginning to end; default 3.
         upload_timeout: the same for uploads; default 30.
+        ultra_large_report: whether input and output over 1 MiB go up as files, of at most 20 MiB; else they are cut.
         http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
         headers: sent with every request.
         trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued,
@@ -160,6 +165,10 @@ def new_client(
         tag_truncate_conf: how many bytes tag values, inputs and outputs may have.
         api_base_path: other paths for the trace endpoints.
         trace_queue_conf: how many spans may wait, default 65,536; how many go into one request, default and most 100.
+        record_inputs: False keeps every input out of the traces, whatever a span or function says.
+        record_outputs: the same for outputs.
+        mask: a function that is given every input, output and text of a tag before it leaves the process, and returns
+            what may be sent. When it fails, a placeholder is sent. Called on the daemon thread.
         sample_rate: which part of all traces is reported, from 0 to 1; default all. Services with the same rate agree.
         exporter: an object with ``export_spans(spans)`` that is given the spans, as dicts, instead of the platform.
         shutdown_timeout: seconds that the exit of the program waits at most for spans to be sent; default 5.
@@ -185,13 +194,17 @@ def new_client(
         api_base_path=api_base_path,
         trace_finish_event_processor=trace_finish_event_processor,
         sample_rate=sample_rate,
+        ultra_large_report=ultra_large_report,
+        record_inputs=record_inputs,
+        record_outputs=record_outputs,
+        mask=mask,
         shutdown_timeout=shutdown_timeout,
         queue_max_bytes=queue_max_bytes,
     )
-    key = (workspace, api.key(), conf.key(), exporter)
+    key = (workspace, *map(config.comparable, api.key()), conf.key(), config.comparable(exporter))
     with _lock:
         client = _clients.get(key)
-        if client is None:
+        if client is None or client.closed:
             client = Client(api, Tracer(api, workspace, conf, exporter), workspace)
             _clients[key] = client
         if _default is None or _default.closed:
@@ -221,7 +234,7 @@ def _tracing_client() -> Client | None:
         return _default
     try:
         return new_client()
-    except errors.InvalidParamError as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever is wrong with the environment, the program goes on
         logger.warn("nothing is traced: %s", problem)
         return None
 

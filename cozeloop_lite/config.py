@@ -66,31 +66,49 @@ class TraceConfig:
         api_base_path: APIBasePath | None = None,
         trace_finish_event_processor: Callable[[Any], None] | None = None,
         sample_rate: float = 1.0,
+        ultra_large_report: bool = False,
+        record_inputs: bool = True,
+        record_outputs: bool = True,
+        mask: Callable[[str], str] | None = None,
         shutdown_timeout: float | None = None,
         queue_max_bytes: int | None = None,
     ) -> None:
-        cut, queue, path = tag_truncate_conf, trace_queue_conf, api_base_path
-        self.normal_field_max_byte = _count("normal_field_max_byte", cut and cut.normal_field_max_byte, 0)
-        self.input_output_field_max_byte = _count(
-            "input_output_field_max_byte", cut and cut.input_output_field_max_byte, 0
+        cut = _fields("tag_truncate_conf", tag_truncate_conf, TagTruncateConf)
+        queue = _fields("trace_queue_conf", trace_queue_conf, QueueConf)
+        path = _fields("api_base_path", api_base_path, APIBasePath)
+        self.normal_field_max_byte = _count("normal_field_max_byte", cut, 0)
+        self.input_output_field_max_byte = _count("input_output_field_max_byte", cut, 0)
+        self.span_queue_length = _count("span_queue_length", queue, QUEUE_COUNT)
+        self.span_max_export_batch_length = min(  # the server refuses more
+            BATCH_COUNT, _count("span_max_export_batch_length", queue, BATCH_COUNT)
         )
-        self.span_queue_length = _count("span_queue_length", queue and queue.span_queue_length, QUEUE_COUNT)
-        self.span_max_export_batch_length = min(
-            BATCH_COUNT,  # the server refuses more
-            _count("span_max_export_batch_length", queue and queue.span_max_export_batch_length, BATCH_COUNT),
-        )
-        self.ingest_path = _path("trace_span_upload_path", path and path.trace_span_upload_path, INGEST_PATH)
-        self.upload_path = _path("trace_file_upload_path", path and path.trace_file_upload_path, UPLOAD_PATH)
+        self.ingest_path = _path("trace_span_upload_path", path, INGEST_PATH)
+        self.upload_path = _path("trace_file_upload_path", path, UPLOAD_PATH)
         if trace_finish_event_processor is not None and not callable(trace_finish_event_processor):
             raise errors.InvalidParamError("trace_finish_event_processor must be a function of one argument")
         self.trace_finish_event_processor = trace_finish_event_processor
         self.sample_rate = _rate(sample_rate)
+        self.ultra_large_report = bool(ultra_large_report)
+        self.record_inputs = bool(record_inputs)
+        self.record_outputs = bool(record_outputs)
+        if mask is not None and not callable(mask):
+            raise errors.InvalidParamError("mask must be a function that takes a str and returns one")
+        self.mask = mask
         self.shutdown_timeout = seconds("shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
-        self.queue_max_bytes = _count("queue_max_bytes", queue_max_bytes, QUEUE_BYTES)
+        self.queue_max_bytes = _count("queue_max_bytes", {"queue_max_bytes": queue_max_bytes}, QUEUE_BYTES)
 
     def key(self) -> tuple[Any, ...]:
         """Equal for equal settings."""
-        return tuple(sorted(self.__dict__.items()))
+        return tuple((name, comparable(value)) for name, value in sorted(self.__dict__.items()))
+
+
+def comparable(value: Any) -> Any:
+    """``value`` as a part of a key: itself, or its identity when it is an object without a hash."""
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), id(value)
+    return value
 
 
 def setting(argument: Any, variable: str) -> Any:
@@ -105,15 +123,17 @@ def base_url(argument: str | None) -> str:
     what = "api_base_url (%s)" % ENV_API_BASE_URL
     if not isinstance(url, str):
         raise errors.InvalidParamError("%s must be a str, not %s" % (what, type(url).__name__))
+    if "@" in url:  # not shown: what stands before it may be a secret
+        raise errors.InvalidParamError("%s must not contain a user name or password, nor an @" % what)
+    if "?" in url or "#" in url:  # not shown, either
+        raise errors.InvalidParamError("%s must be an address without a query or fragment" % what)
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.strip("/"):
         raise errors.InvalidParamError(
             "%s must begin with http:// or https:// and name a host, such as %s, not %r" % (what, CN_BASE_URL, url)
         )
-    if "@" in rest.partition("/")[0]:  # not shown: what stands before it is a secret
-        raise errors.InvalidParamError("%s must not contain a user name or password" % what)
-    if any(ord(char) <= 32 or ord(char) == 127 for char in url) or "?" in url or "#" in url:
-        raise errors.InvalidParamError("%s must be an address without blanks and query, not %r" % (what, url))
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url):
+        raise errors.InvalidParamError("%s must be an address without blanks, not %r" % (what, url))
     return str(url).rstrip("/")
 
 
@@ -155,13 +175,17 @@ def checked_token(value: Any, where: str) -> str:
         raise errors.AuthInfoRequiredError("%s empty" % where)
     if not all(33 <= ord(char) < 127 for char in value):
         raise errors.AuthInfoRequiredError("%s no token: it contains blanks, line breaks or non-ASCII text" % where)
-    return value
+    return str(value)
 
 
 def headers(given: Mapping[str, str] | None) -> dict[str, str]:
     """Headers that can be sent: no line breaks, no control characters."""
     result = {}
-    for name, value in dict(given or {}).items():
+    try:
+        pairs = dict(given or {}).items()
+    except (TypeError, ValueError):
+        raise errors.InvalidParamError("headers must be a dict, not %s" % type(given).__name__) from None
+    for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
             raise errors.InvalidParamError("headers must map str to str; %r does not" % (name,))
         if not name or not all(33 <= ord(char) < 127 and char != ":" for char in name):
@@ -181,7 +205,18 @@ def seconds(name: str, value: Any, default: float) -> float:
     return float(value)
 
 
-def _count(name: str, value: Any, default: int) -> int:
+def _fields(name: str, given: Any, kind: type) -> dict[str, Any]:
+    """The fields of one of the three settings that are objects; one that has the same fields will do."""
+    try:
+        return {field: getattr(given, field) for field in kind().__dict__} if given is not None else {}
+    except AttributeError:
+        raise errors.InvalidParamError(
+            "%s must be a %s, not a %s" % (name, kind.__name__, type(given).__name__)
+        ) from None
+
+
+def _count(name: str, fields: dict[str, Any], default: int) -> int:
+    value = fields.get(name)
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
@@ -189,7 +224,8 @@ def _count(name: str, value: Any, default: int) -> int:
     return value if value > 0 else default
 
 
-def _path(name: str, value: Any, default: str) -> str:
+def _path(name: str, fields: dict[str, Any], default: str) -> str:
+    value = fields.get(name)
     if not value:
         return default
     if not isinstance(value, str) or not value.startswith("/"):

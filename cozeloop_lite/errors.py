@@ -157,7 +157,8 @@ class RemoteServiceError(HttpError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # BaseException pickles by its message alone, which is not what __init__ takes.
-        return type(self), (self.http_code, self.error_code, self.error_message, self.log_id, self.hint)
+        arguments = (self.http_code, self.error_code, self.error_message, self.log_id, self.hint)
+        return type(self), arguments, self.__dict__
 
 
 class BadRequestError(RemoteServiceError):

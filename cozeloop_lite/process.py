@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
+import threading
 import weakref
 
 from . import logger  # imported first: its exit hook (logging.shutdown) must run after ours
@@ -17,19 +19,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+FORK_WAIT_SECONDS = 2.0
+
 _at_exit: weakref.WeakSet[Any] = weakref.WeakSet()
 _after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
 _pid = os.getpid()
+_exiting = False
+_finalizer: Any = None
+# Held while a thread of ours imports something; a fork waits for it. Python's own lock on a module that is being
+# imported would stay locked in the child for ever, and so would whoever imports the module there.
+_loading = threading.RLock()
 
 
 def on_exit(obj: Any) -> None:
-    """Call ``obj._on_exit()`` when the interpreter exits."""
+    """Call ``obj._on_exit_begins()``, and when all objects had that call ``obj._on_exit()``, at exit."""
     _at_exit.add(obj)
+    if _exiting:  # made by an exit hook of the program that runs after ours
+        obj._on_exit_begins()
+        obj._on_exit()
 
 
 def on_fork(obj: Any) -> None:
     """Call ``obj._on_fork()`` in a child process before it goes on."""
     _after_fork.add(obj)
+
+
+def loading() -> Any:
+    """``with process.loading():`` around an import that another thread than the program's may be the first to do."""
+    return _loading
 
 
 def check_fork() -> None:
@@ -38,14 +55,51 @@ def check_fork() -> None:
         _forked()
 
 
+def at_work() -> None:
+    """To be called when there is something to do at exit.
+
+    A forked child of ``multiprocessing`` forgets the ``atexit`` hooks it has from its parent, or (before CPython 3.13)
+    runs none at all: it has hooks of its own.
+    """
+    global _finalizer
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _finalizer is not None:
+        return
+    process = sys.modules["multiprocessing.process"].current_process()
+    if getattr(process, "_parent_pid", None) is not None:  # not the main process, where atexit does
+        _finalizer = util.Finalize(None, _exit, exitpriority=-100)  # after those of the program
+
+
+def _before_fork() -> None:
+    # Not for ever: better a child that may hang in an import than a program that cannot fork.
+    _loading.acquire(timeout=FORK_WAIT_SECONDS)
+
+
+def _after_fork_in_parent() -> None:
+    try:
+        _loading.release()
+    except RuntimeError:  # it was not to be had in time
+        pass
+
+
 def _forked() -> None:
-    global _pid
+    global _pid, _exiting, _finalizer, _loading
     _pid = os.getpid()
+    _exiting = False
+    _finalizer = None
+    _loading = threading.RLock()
     _call_each(_after_fork, "_on_fork")
 
 
 def _exit() -> None:
-    _call_each(_at_exit, "_on_exit")
+    global _exiting
+    check_fork()
+    _exiting = True
+    try:
+        _call_each(_at_exit, "_on_exit_begins")
+        _call_each(_at_exit, "_on_exit")
+    except KeyboardInterrupt:  # whoever sits at the keyboard has waited long enough
+        pass
 
 
 def _call_each(objects: weakref.WeakSet[Any], method: str) -> None:
@@ -58,4 +112,4 @@ def _call_each(objects: weakref.WeakSet[Any], method: str) -> None:
 
 atexit.register(_exit)
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_forked)

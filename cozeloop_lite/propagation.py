@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from . import logger
-from .trace import context
+from .trace import context, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def inject(headers: MutableMapping[str, str] | None = None, span: SpanContext | 
         if source._trace.state:
             result[TRACESTATE] = source._trace.state
     except Exception as problem:  # noqa: BLE001 - the request of the host goes out without our headers
-        logger.warn("inject() could not write into %s: %s", type(result).__name__, problem)
+        logger.warn("inject() could not write into %s: %s", values.type_name(result), problem)
     return result
 
 
@@ -133,7 +133,7 @@ def extract(headers: Any) -> SpanContext:
     try:
         found = _wanted(headers)
     except Exception as problem:  # noqa: BLE001 - not headers at all
-        logger.warn("extract() takes headers, and failed on %s: %s", type(headers).__name__, problem)
+        logger.warn("extract() takes headers, and failed on %s: %s", values.type_name(headers), problem)
         found = {}
     trace, span_id = _read_parent(found)
     return SpanContext(trace, span_id, _read_items(found.get(COZELOOP_TRACESTATE.lower()) or found.get(BAGGAGE, "")))
@@ -142,8 +142,8 @@ def extract(headers: Any) -> SpanContext:
 def baggage_fault(key: Any, value: Any) -> str:
     """Why ``key`` and ``value`` cannot be baggage, in words; ``""`` when they can (contract siblings.md 2.9)."""
     for what, text in (("key", key), ("value", value)):
-        if not isinstance(text, str):
-            return "its %s is a %s, not a str" % (what, type(text).__name__)
+        if not issubclass(type(text), str):  # isinstance() would ask the object, which may fail
+            return "its %s is a %s, not a str" % (what, values.type_name(text))
         if not text:
             return "its %s is empty" % what
         if len(text) > MAX_ITEM_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_ITEM_BYTES:
@@ -184,6 +184,8 @@ def _wanted(headers: Any) -> dict[str, str]:
     for number, (name, value) in enumerate(_pairs(headers)):
         if number >= MAX_HEADERS:
             break
+        if value is None:  # a framework's way to say that there is no such header
+            continue
         name = _text(name).lower()
         if name.startswith("http_"):  # a WSGI environ
             name = name[5:].replace("_", "-")
@@ -204,6 +206,8 @@ def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
         inner = headers.get(key) if hasattr(headers, "get") else None
         if inner and hasattr(inner, "items"):
             return inner.items()  # type: ignore[no-any-return]
+        if inner and isinstance(inner, (list, tuple)):  # the scope of ASGI
+            return inner
     return headers.items()  # type: ignore[no-any-return]
 
 

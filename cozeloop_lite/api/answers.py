@@ -7,6 +7,7 @@ answer that is no JSON object, or lacks ``code``, is judged by its status.
 from __future__ import annotations
 
 import json
+import re
 from time import time
 
 from .. import errors
@@ -58,6 +59,7 @@ _BY_STATUS = {
 }
 _OAUTH_CODES = ("authorization_pending", "slow_down", "access_denied", "expired_token")  # contract siblings.md 1.6
 
+_NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
 SHOWN_CHARS = 200  # of an answer that is not JSON
 
@@ -93,16 +95,18 @@ def _data(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"))
+        return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
 
 def _code(code: Any) -> Any:
     """The code as a number where it is one: the platform writes 64-bit integers as text (contract backend.md 1.4)."""
-    if isinstance(code, str) and code.lstrip("-").isdigit() and len(code) < 20:
+    if isinstance(code, str) and _NUMBER.match(code):
         return int(code)
-    return code if isinstance(code, (int, str)) else None
+    if code is None or isinstance(code, (int, str)):
+        return code
+    return int(code) if isinstance(code, float) and code.is_integer() else _words(code)
 
 
 def _kind(status: int, code: Any) -> type[errors.RemoteServiceError]:
@@ -136,8 +140,8 @@ def _retry_after(value: str | None) -> float | None:
     if not value:
         return None
     value = value.strip()
-    if value.isdigit() and len(value) < 10:
-        return float(value)
+    if _NUMBER.match(value):
+        return max(0.0, float(value))
     from email.utils import parsedate_to_datetime
 
     try:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import threading
+from time import monotonic
 
 from .. import __version__, config, errors, logger, process
 
@@ -59,6 +59,7 @@ class ApiClient:
         self._given_pool = http_client
         self._pool: urllib3.PoolManager | None = None
         self._pool_lock = threading.Lock()
+        self._forked = False
         process.on_fork(self)
 
     def key(self) -> tuple[Any, ...]:
@@ -123,7 +124,7 @@ class ApiClient:
         """
         body = data if data is None or isinstance(data, bytes) else _json_bytes(data)
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        return self._call(method, path, params, body, headers, self.timeout if timeout is None else timeout)
+        return self._call(method, path, params, body, headers, config.seconds("timeout", timeout, self.timeout))
 
     def upload_file(
         self,
@@ -135,12 +136,13 @@ class ApiClient:
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """POST ``content`` as the file part ``file`` of a multipart form with ``fields``; see :meth:`request`."""
-        from urllib3.filepost import encode_multipart_formdata
+        with process.loading():
+            from urllib3.filepost import encode_multipart_formdata
 
         parts: list[Any] = list((fields or {}).items())
         parts.append(("file", (filename, content, "application/octet-stream")))
         body, content_type = encode_multipart_formdata(parts)
-        seconds = self._upload_timeout if timeout is None else timeout
+        seconds = config.seconds("timeout", timeout, self._upload_timeout)
         return self._call("POST", path, None, body, {"Content-Type": content_type}, seconds)
 
     def close(self) -> None:
@@ -161,55 +163,60 @@ class ApiClient:
         seconds: float,
     ) -> dict[str, Any]:
         url = self._url(path, params)
-        headers = {**self._headers, **_environment(), **headers, "Authorization": "Bearer " + self._current_token()}
-        from . import answers
-
-        status, answer_headers, answer = self._exchange(method, url, body, headers, seconds)
+        headers["Authorization"] = "Bearer " + self._current_token()
+        headers = _merged(self._headers, _environment(), headers)
+        with process.loading():
+            from . import answers, transport
+        status, answer_headers, answer = self._exchange(transport, method, url, body, headers, seconds)
         return answers.read(status, answer_headers, answer)
 
     def _exchange(
-        self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
+        self, transport: Any, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
     ) -> tuple[int, Any, bytes]:
-        pool = self._open_pool()
-        from urllib3 import exceptions
-
-        from . import transport
-
+        end = monotonic() + seconds
         try:
-            return transport.exchange(pool, method, url, body, headers, seconds, MAX_ANSWER_BYTES)
-        except exceptions.TimeoutError as problem:
-            raise errors.RequestTimeoutError(
-                "%s %s: no complete answer within %.3g s (timeout)" % (method, url.partition("?")[0], seconds)
-            ) from problem
-        except (exceptions.HTTPError, ValueError, OSError) as problem:
-            raise errors.NetworkError("%s %s failed: %s" % (method, url.partition("?")[0], problem)) from problem
+            pool = self._open_pool(transport)
+            answer = transport.exchange(pool, method, url, body, headers, seconds, MAX_ANSWER_BYTES)
+        except transport.FAILURES as problem:
+            what = "%s %s" % (method, url.partition("?")[0])
+            # By the clock, too: a timeout while sending is a broken connection by name.
+            if transport.is_timeout(problem) or monotonic() >= end:
+                raise errors.RequestTimeoutError(
+                    "%s: no complete answer within %.3g s (timeout)" % (what, seconds)
+                ) from problem
+            raise errors.NetworkError("%s failed: %s" % (what, problem or type(problem).__name__)) from problem
+        return answer  # type: ignore[no-any-return]
 
-    def _open_pool(self) -> urllib3.PoolManager:
-        if self._given_pool is not None:
-            return self._given_pool
+    def _open_pool(self, transport: Any) -> Any:
         with self._pool_lock:
+            if self._given_pool is not None:
+                if self._forked:
+                    self._forked = False
+                    transport.forget_connections(self._given_pool)
+                return self._given_pool
             if self._pool is None:
-                from .transport import new_pool
-
-                self._pool = new_pool()
+                self._pool = transport.new_pool()
             return self._pool
 
     def _on_fork(self) -> None:
         # A connection of the parent's must not be spoken on by two processes: the child opens its own.
         self._pool = None
         self._pool_lock = threading.Lock()
+        self._forked = True
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> str:
         if not isinstance(path, str) or not path.startswith("/"):
-            raise errors.InvalidParamError("path must begin with '/', such as '/v1/loop/prompts/list', not %r" %
-            (path,))
+            raise errors.InvalidParamError(
+                "path must begin with '/', such as '/v1/loop/prompts/list', not %r" % (path,)
+            )
         if any(ord(char) <= 32 or ord(char) == 127 for char in path):
             raise errors.InvalidParamError("path must not contain blanks or control characters: %r" % path)
         if not params:
             return self._base + path
         from urllib.parse import urlencode
 
-        return self._base + path + ("&" if "?" in path else "?") + urlencode(list(params.items()), doseq=True)
+        query = [(key, value) for key, value in params.items() if value is not None]
+        return self._base + path + ("&" if "?" in path else "?") + urlencode(query, doseq=True)
 
     def _current_token(self) -> str:
         if isinstance(self._token, str):
@@ -217,8 +224,9 @@ class ApiClient:
         try:
             given = self._token()
         except Exception as problem:
+            # Without its words, in which a secret may stand; they are in __cause__.
             raise errors.AuthInfoRequiredError(
-                "the function given as api_token failed: %s: %s" % (type(problem).__name__, problem)
+                "the function given as api_token failed: %s" % type(problem).__name__
             ) from problem
         return config.checked_token(given, "the function given as api_token returned")
 
@@ -231,9 +239,17 @@ def _json_bytes(data: Any) -> bytes:
         raise errors.InvalidParamError("the data to send cannot be written as JSON: %s" % problem) from problem
 
 
+def _merged(*groups: dict[str, str]) -> dict[str, str]:
+    """All headers, each name once, in whatever case: the last one counts."""
+    merged: dict[str, tuple[str, str]] = {}
+    for group in groups:
+        merged.update((name.lower(), (name, value)) for name, value in group.items())
+    return dict(merged.values())
+
+
 def _identity() -> dict[str, str]:
     """Who asks (contract siblings.md 1.4)."""
-    system = platform.system().lower() or "unknown"
+    system = os.uname().sysname.lower() if hasattr(os, "uname") else "windows"  # importing platform is slow
     system_version = os.environ.get("OSVERSION") or "unknown"
     python = ".".join(str(part) for part in sys.version_info[:3])
     details = {

@@ -1,8 +1,9 @@
 """The connection pool, and the deadline that a whole request must keep.
 
-urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever.
-Here every read of an answer, headers included, may only wait for what is left of the request's time. This module
-imports urllib3, so it is itself imported with the first request.
+urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever, and
+so does a host with many addresses of which none answers. Here connecting, sending and every read of an answer, headers
+included, may only take what is left of the request's time. This module imports urllib3, so it is itself imported with
+the first request.
 """
 
 from __future__ import annotations
@@ -17,26 +18,41 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+"".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
+
+LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
+
+FAILURES = (urllib3.exceptions.HTTPError, ValueError, OSError)  # all that exchange() raises
 
 _request = threading.local()  # .deadline: when the request of this thread must be over (monotonic seconds)
 
 
 class Deadline:
-    """``with Deadline(seconds):`` the answers read by this thread arrive within ``seconds``, or reading them fails."""
+    """``with Deadline(seconds):`` what this thread does on the network is over within ``seconds``, or fails."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = monotonic() + seconds
+        self._end = monotonic() + min(seconds, LONGEST_SECONDS)
+        self._outer: float | None = None
 
     def __enter__(self) -> Deadline:
+        self._outer = _current()  # a signal handler may make a request in the middle of another
         _request.deadline = self._end
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _request.deadline = None
+        _request.deadline = self._outer
 
-    def left(self) -> float:
-        """Seconds that are left; at least a millisecond, since 0 means something else to a socket."""
-        return max(0.001, self._end - monotonic())
+
+def _current() -> float | None:
+    return getattr(_request, "deadline", None)
+
+
+def _left(deadline: float) -> float:
+    """Seconds that are left; at least a millisecond, since 0 means something else to a socket."""
+    return max(0.001, deadline - monotonic())
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -65,7 +81,7 @@ class _DeadlineReader(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        deadline = getattr(_request, "deadline", None)
+        deadline = _current()
         if deadline is not None:
             raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
@@ -74,9 +90,61 @@ class _Response(http.client.HTTPResponse):
 class _HTTPConnection(HTTPConnection):
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
+
+    def send(self, data: Any) -> None:
+        _limit(self)
+        super().send(data)
+
 
 class _HTTPSConnection(HTTPSConnection):
     response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
+
+    def send(self, data: Any) -> None:
+        _limit(self)
+        super().send(data)
+
+
+def _limit(connection: Any) -> None:
+    """A connection that is used again still has the timeout with which the answer before was read."""
+    deadline = _current()
+    if deadline is not None and connection.sock is not None:
+        connection.sock.settimeout(_left(deadline))
+
+
+def _connected(connection: Any, connect: Any) -> Any:
+    """A socket to the first address of the host that answers; each gets its share of the time that is left."""
+    deadline = _current()
+    if deadline is None:
+        return connect()
+    name = connection._dns_host
+    addresses = _addresses(connection, name)
+    try:
+        while True:
+            connection._dns_host = addresses.pop(0)
+            connection.timeout = _left(deadline) / (len(addresses) + 1)
+            try:
+                sock = connect()
+            except (ConnectTimeoutError, NewConnectionError):
+                if addresses and monotonic() < deadline:
+                    continue
+                raise
+            sock.settimeout(_left(deadline))  # what comes next may be a TLS handshake
+            return sock
+    finally:
+        connection._dns_host = name
+
+
+def _addresses(connection: Any, name: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), connection.port, allowed_gai_family(), socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise NewConnectionError(connection, "the name %s cannot be resolved: %s" % (name, problem)) from problem
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -94,6 +162,17 @@ def new_pool() -> urllib3.PoolManager:
     return pool
 
 
+def is_timeout(problem: BaseException) -> bool:
+    """Whether a failure of :func:`exchange` is one. In urllib3 a refused connection counts as a timeout, too."""
+    return isinstance(problem, urllib3.exceptions.TimeoutError) and not isinstance(problem, NewConnectionError)
+
+
+def forget_connections(pool: Any) -> None:
+    """In a forked child: the connections that ``pool`` has are the parent's."""
+    if hasattr(pool, "pools"):
+        pool.pools = type(pool.pools)()  # not clear(): its lock may be held by a thread that stayed in the parent
+
+
 def exchange(
     pool: urllib3.PoolManager,
     method: str,
@@ -109,13 +188,13 @@ def exchange(
         urllib3.exceptions.HTTPError: no answer arrived, or none in time.
         ValueError: the answer has more than ``max_bytes``.
     """
-    with Deadline(seconds) as deadline:
+    with Deadline(seconds):
         response = pool.urlopen(
             method,
             url,
             body=body,
             headers=headers,
-            timeout=urllib3.Timeout(total=deadline.left()),
+            timeout=urllib3.Timeout(total=max(0.001, min(seconds, LONGEST_SECONDS))),
             retries=False,
             redirect=False,
             preload_content=False,

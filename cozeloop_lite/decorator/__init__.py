@@ -8,7 +8,8 @@ cannot be written, a client that is not configured cost a log line, never the ca
 from __future__ import annotations
 
 from .observer import Observer
-from .wrappers import takes_argument, wrap
+from .signatures import takes_span
+from .wrappers import wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def observe(
     """
 
     def decorate(fn: Any) -> Any:
-        if isinstance(fn, (staticmethod, classmethod)):
+        if issubclass(type(fn), (staticmethod, classmethod)):
             return type(fn)(decorate(fn.__func__))
         observer = Observer(
             fn,
@@ -114,6 +115,6 @@ def traceable(
         record_inputs=False,
         record_outputs=record_outputs,
         ultra_large_report=ultra_large_report,
-        gives_span=takes_argument(fn),
+        gives_span=takes_span(fn),
     )
     return wrap(observer)()

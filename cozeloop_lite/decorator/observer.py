@@ -6,12 +6,15 @@ line, never the call.
 
 from __future__ import annotations
 
+import functools
+import sys
 from time import time_ns
 
 from .. import client as clients
 from .. import logger
 from ..trace import failure, values
 from ..trace.span import NOOP
+from . import signatures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +26,7 @@ if TYPE_CHECKING:
 ITEM_CHARS = 10_000  # of the JSON of one item that a generator yields
 KEPT_ITEMS = 100  # of what a generator yields: so many of the first, and so many of the last ones
 PROCESSED_ITEMS = 100_000  # kept for a hook, which wants them all
-
-_VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_*; importing inspect would cost more than all of this package
+HEADROOM_FRAMES = 200  # below the recursion limit, what recording a call may need on its way
 
 
 class Observer:
@@ -48,10 +50,10 @@ class Observer:
         gives_span: bool = False,
     ) -> None:
         self.fn = fn
-        self.name = name or getattr(fn, "__qualname__", None) or type(fn).__qualname__
+        self.name = name or _name(fn)
         self.span_type = span_type or "custom"
-        self.tags = dict(tags) if tags else None
-        self.baggage = dict(baggage) if baggage else None
+        self.tags = tags
+        self.baggage = baggage
         self.client = client
         self.process_inputs = process_inputs
         self.process_outputs = process_outputs
@@ -60,72 +62,87 @@ class Observer:
         self.record_outputs = record_outputs
         self.ultra_large_report = ultra_large_report
         self.gives_span = gives_span
+        self._signed = signatures.of(fn, through_wrappers=True)
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span:
+    def start(self) -> Span:
         """Start the span of a call; one that records nothing when there is no client."""
-        span = NOOP
+        if _near_recursion_limit():
+            return NOOP
         try:
-            client = self.client or clients._tracing_client()
+            client = self.client if self.client is not None else clients._tracing_client()
             if client is None:
-                return span
+                return NOOP
             span = client.start_span(self.name, self.span_type)
             span._begins = True  # its end restores exactly what was current before it
-            if self.ultra_large_report is not None:
-                span.set_ultra_large_report(self.ultra_large_report)
-            if self.baggage:
-                span.set_baggage(self.baggage)
-            if self.tags:
-                span.set_tags(self.tags)
-            if self.record_inputs:
-                if self.process_inputs is not None:
-                    span.set_input(self.process_inputs({"args": args, "kwargs": kwargs}))
-                else:
-                    span.set_input(_by_name(self.fn, args, kwargs))
-        except Exception as problem:  # noqa: BLE001 - a hook of the program's; the call goes on, without an input
-            logger.warn("the input of %s is not recorded: %r", self.name, problem)
-        return span
+            return span
+        except Exception as problem:  # noqa: BLE001 - a client of the program's own making
+            logger.warn("%s is not traced: %s", self.name, values.describe(problem))
+            return NOOP
 
-    def call(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The call itself."""
-        return self.fn(span) if self.gives_span else self.fn(*args, **kwargs)
+    def note_arguments(self, span: Span, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The function is about to be called with these arguments."""
+        if self.ultra_large_report is not None:
+            span.set_ultra_large_report(self.ultra_large_report)
+        if self.baggage:
+            span.set_baggage(self.baggage)
+        if self.tags:
+            span.set_tags(self.tags)
+        if not self.record_inputs or not span._recording:
+            return
+        try:
+            if self.process_inputs is not None:
+                # A dict of its own: what the hook does to it must not change the call.
+                span.set_input(self.process_inputs({"args": args, "kwargs": dict(kwargs)}))
+            elif self._signed is not None:
+                span.set_input(self._signed.by_name(args, kwargs))
+            else:
+                span.set_input({"args": args, "kwargs": kwargs})
+        except Exception as problem:  # noqa: BLE001 - a hook of the program's; the call goes on, without an input
+            logger.warn("the input of %s is not recorded: %s", self.name, values.describe(problem))
 
     def succeed(self, span: Span, result: Any) -> None:
         """The call returned ``result``."""
-        self._set_output(span, result, self.process_outputs)
-        span.finish()
+        try:
+            self._set_output(span, result, self.process_outputs)
+        finally:  # whatever a hook does, sys.exit() included
+            span.finish()
 
     def fail(self, span: Span, error: BaseException) -> None:
         """The call raised ``error``; a coroutine or generator that is closed has not failed, it is incomplete."""
-        if isinstance(error, GeneratorExit):
-            span.set_tags({"incomplete": True})
-        else:
-            failure.record(span, error)
-        span.finish()
-
-    def end(self, span: Span, items: Items, error: BaseException | None = None) -> None:
-        """A generator or stream came to its end, to an error, or to where nobody wants more of it."""
-        hook = self.process_items or self.process_outputs
-        if hook is not None:
-            self._set_output(span, items.kept(), hook)
-        else:
-            self._set_output(span, items.text(), None)
-        if error is None:
+        try:
+            if isinstance(error, GeneratorExit):
+                span.set_tags({"incomplete": True})
+            else:
+                failure.record(span, error)
+        finally:
             span.finish()
-        else:
-            self.fail(span, error)
+
+    def end(self, span: Span, items: Items, error: BaseException | None) -> None:
+        """A generator or stream came to its end, to an error, or (GeneratorExit) to where nobody wants more of it."""
+        try:
+            hook = self.process_items or self.process_outputs
+            if hook is None:
+                self._set_output(span, items.text(), None)
+            elif span._recording:
+                self._set_output(span, items.kept(self.name), hook)
+        finally:
+            if error is None:
+                span.finish()
+            else:
+                self.fail(span, error)
 
     def _set_output(self, span: Span, output: Any, hook: Callable[[Any], Any] | None) -> None:
-        if not self.record_outputs or span._output is not None:  # what the function set itself is better informed
+        if not self.record_outputs or not span._recording:
+            return
+        if span._output is not None:  # what the function set itself is better informed
             return
         try:
             if hook is not None:
                 output = hook(output)
+                _set_tokens(span, output)
             span.set_output(output)
-            tokens = output.get("_inner_tokens_dict") if type(output) is dict else None
-            if tokens:
-                span.set_tags({key: tokens[key] for key in ("input_tokens", "output_tokens") if tokens.get(key)})
         except Exception as problem:  # noqa: BLE001 - a hook of the program's
-            logger.warn("the output of %s is not recorded: %r", self.name, problem)
+            logger.warn("the output of %s is not recorded: %s", self.name, values.describe(problem))
 
 
 class Items:
@@ -137,7 +154,8 @@ class Items:
     def __init__(self, observer: Observer, span: Span) -> None:
         self._hooked = observer.process_items is not None or observer.process_outputs is not None
         self._first_limit = PROCESSED_ITEMS if self._hooked else KEPT_ITEMS
-        self._keep = observer.record_outputs and span._recording
+        self._keep = observer.record_outputs and span._recording and span._owner.record_outputs
+        self._room = span._owner.text_chars  # for the first items; the last ones, of which most go again, have less
         self._span = span
         self._times_first = observer.span_type == "model"
         self._first: list[Any] = []
@@ -147,62 +165,79 @@ class Items:
     def add(self, item: Any) -> None:
         """Take note of an item. Never raises."""
         self._count += 1
-        if self._times_first and self._count == 1:
-            self._span.set_start_time_first_resp(time_ns() // 1000)
+        if self._times_first:
+            self._times_first = False
+            if "start_time_first_resp" not in self._span._tags:
+                self._span.set_start_time_first_resp(time_ns() // 1000)
         if not self._keep:
             return
-        kept = item if self._hooked else _json_item(item)
         if len(self._first) < self._first_limit:
+            kept = item if self._hooked else _json_item(item, max(ITEM_CHARS, self._room))
             self._first.append(kept)
+            if not self._hooked:
+                self._room -= len(kept)
             return
-        self._last.append(kept)
+        self._last.append(item if self._hooked else _json_item(item, ITEM_CHARS))
         if len(self._last) >= 2 * KEPT_ITEMS:
             del self._last[:KEPT_ITEMS]
 
-    def kept(self) -> list[Any]:
+    def kept(self, name: str) -> list[Any]:
         """The items, for a hook."""
+        left_out = self._left_out()
+        if left_out:
+            logger.warn("%d items in the middle of what %s yielded were not kept for its hook", left_out, name)
         return self._first + self._last[-KEPT_ITEMS:]
 
     def text(self) -> str | None:
         """The items as a JSON array; those left out are counted where they would stand."""
         if not self._keep:
             return None
-        last = self._last[-KEPT_ITEMS:]
-        left_out = self._count - len(self._first) - len(last)
+        left_out = self._left_out()
         gap = ['"… %d more …"' % left_out] if left_out else []
-        return "[" + ",".join(self._first + gap + last) + "]"
+        return "[" + ",".join(self._first + gap + self._last[-KEPT_ITEMS:]) + "]"
+
+    def _left_out(self) -> int:
+        return self._count - len(self._first) - len(self._last[-KEPT_ITEMS:]) if self._keep else 0
 
 
-def _by_name(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the names of their parameters, defaults included, without ``self`` and ``cls``."""
-    code = getattr(fn, "__code__", None)
-    if code is None:  # a builtin or a callable object
-        return {"args": args, "kwargs": kwargs}
-    count = code.co_argcount
-    names = code.co_varnames[: count + code.co_kwonlyargcount + 2]
-    bound = getattr(fn, "__self__", None) is not None
-    if bound:
-        args = (fn.__self__, *args)
-    defaults = fn.__defaults__ or ()
-    given: dict[str, Any] = dict(zip(names[count - len(defaults) : count], defaults))
-    given.update(fn.__kwdefaults__ or {})
-    given.update(zip(names[:count], args))
-    known = set(names[: count + code.co_kwonlyargcount])
-    given.update((name, value) for name, value in kwargs.items() if name in known)
-    result = {name: given[name] for name in names[: count + code.co_kwonlyargcount] if name in given}
-    rest = count + code.co_kwonlyargcount
-    if code.co_flags & _VARARGS:
-        result[code.co_varnames[rest]] = args[count:]
-        rest += 1
-    if code.co_flags & _VARKEYWORDS:
-        result[code.co_varnames[rest]] = {name: value for name, value in kwargs.items() if name not in known}
-    if count and (bound or names[0] in ("self", "cls")):
-        result.pop(names[0], None)
-    return result
+def _set_tokens(span: Span, output: Any) -> None:
+    """The token counts that a hook returns beside its output."""
+    tokens = output.get("_inner_tokens_dict") if isinstance(output, dict) else None
+    if isinstance(tokens, dict):
+        span.set_tags({key: tokens.get(key) for key in ("input_tokens", "output_tokens")})
 
 
-def _json_item(item: Any) -> str:
-    text = values.to_text([item], ITEM_CHARS) or ""
-    if len(text) > ITEM_CHARS:
-        text = values.to_text([text[1:ITEM_CHARS] + "…"], 2 * ITEM_CHARS) or ""
+def _json_item(item: Any, limit: int) -> str:
+    text = values.to_text([item], limit) or ""
+    if len(text) > limit:
+        text = values.to_text([text[1:limit] + "…"], 3 * limit) or ""  # quotes and backslashes double
     return text[1:-1]
+
+
+def _name(fn: Any) -> str:
+    """The qualified name of a function, be it that of a partial."""
+    try:
+        while isinstance(fn, functools.partial):
+            fn = fn.func
+        name = getattr(fn, "__qualname__", None)
+        if isinstance(name, str):
+            return name
+    except Exception:  # noqa: BLE001, S110 - an object that fails when it is looked at
+        pass
+    return type(fn).__qualname__
+
+
+def _near_recursion_limit() -> bool:
+    """Whether the program recurses so deeply that recording could end the process.
+
+    Before CPython 3.10 that is what becomes of code which survives a RecursionError and then calls 50 frames further:
+    "Cannot recover from stack overflow".
+    """
+    if sys.version_info >= (3, 10):
+        return False
+    limit = sys.getrecursionlimit()
+    try:
+        sys._getframe(max(limit - HEADROOM_FRAMES, limit // 2))
+        return True
+    except ValueError:  # the usual case: there are not so many frames
+        return False

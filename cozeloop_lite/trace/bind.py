@@ -7,8 +7,10 @@ finished by the time the function runs.
 from __future__ import annotations
 
 import functools
+from types import CoroutineType
 
 from . import context
+from .steps import driven
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,23 +22,37 @@ if TYPE_CHECKING:
 def bind(fn: F) -> F:
     """Make ``fn`` run in the span that is current now, whatever thread calls it, and when; ``fn`` itself without one.
 
+    A coroutine that ``fn`` returns runs in that span as well.
+
     >>> threading.Thread(target=bind(work)).start()  # doctest: +SKIP
     """
     span = context.current()
     if span is None:
         return fn
-    stand_in: Any = context.StandIn(span)
+    return _Bound(fn, context.StandIn(span))  # type: ignore[return-value]
 
-    @functools.wraps(fn)
-    def bound(*args: Any, **kwargs: Any) -> Any:
+
+class _Bound:
+    """Not a closure, so that it can be sent to another process, if the function can."""
+
+    def __init__(self, fn: Callable[..., Any], stand_in: context.StandIn) -> None:
+        functools.update_wrapper(self, fn)
+        self._cozeloop_lite = fn, stand_in
+
+    def __call__(*args: Any, **kwargs: Any) -> Any:  # the function may have an argument named self
+        fn, stand_in = args[0]._cozeloop_lite
         before = context.top()
         context.push(stand_in)
         try:
-            return fn(*args, **kwargs)
+            result = fn(*args[1:], **kwargs)
+            if type(result) is CoroutineType:
+                result = driven(result, context.Stack())
+            return result
         finally:
             context.push(before)
 
-    return bound  # type: ignore[return-value]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Bound, self._cozeloop_lite
 
 
 class BoundExecutor:
@@ -48,9 +64,10 @@ class BoundExecutor:
     def __init__(self, executor: Any) -> None:
         self._executor = executor
 
-    def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def submit(*args: Any, **kwargs: Any) -> Any:  # the function may have arguments named self and fn
         """As the executor's own."""
-        return self._executor.submit(bind(fn), *args, **kwargs)
+        self, fn, *rest = args
+        return self._executor.submit(bind(fn), *rest, **kwargs)
 
     def map(self, fn: Callable[..., Any], *iterables: Any, **kwargs: Any) -> Any:
         """As the executor's own."""

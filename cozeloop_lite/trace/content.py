@@ -25,7 +25,7 @@ def snapshot(span: Span, field: str, value: Any) -> str | None:
         limit = media.MAX_FILE_BYTES
     files: dict[str, media.Lifter] = extra.setdefault("files", {})
     files.pop(field, None)
-    if isinstance(value, str):
+    if issubclass(type(value), str):  # isinstance() would ask the object, which may fail
         text: str | None = value if type(value) is str else values.to_text(value, limit)
     else:
         lifter = media.Lifter(field, lambda: file_prefix(span))
@@ -54,6 +54,23 @@ def weight(span: Span) -> int:
         for lifter in span._extra.get("files", {}).values():
             size += sum(len(part.data) for part in lifter.parts)
     return size
+
+
+def lighten(span: Span) -> None:
+    """Leave the files of ``span`` out, since there is no room for them, and say so on it."""
+    extra = span._extra
+    if extra is None:
+        return
+    logger.warn("too many bytes wait to be sent: a span goes without its files")
+    for field, lifter in extra.get("files", {}).items():
+        for part in lifter.parts:
+            part.data = ""
+        lifter.notes.append("%s: its files, since too many bytes waited already" % field)
+    if extra.pop("ultra_large_report", None) or span._owner.ultra_large_report:
+        extra["ultra_large_report"] = False
+    chars = span._owner.text_chars
+    span._input = span._input and span._input[:chars]
+    span._output = span._output and span._output[:chars]
 
 
 def file_prefix(span: Span) -> str:

@@ -24,18 +24,24 @@ if TYPE_CHECKING:
 class StandIn:
     """Stands for a span on the stack of another thread: a parent for what is started there, finished or not.
 
-    Has what a parent needs to have of a span.
+    Has what a parent needs to have of a span. In another process, it stands for the ``SpanContext`` that came of it.
     """
 
-    __slots__ = ("_baggage", "_finished", "_id", "_outer", "_trace", "span")
+    __slots__ = ("_finished", "_id", "_outer", "_trace", "span")
 
     def __init__(self, span: Any) -> None:
-        self.span: Span = span.span if isinstance(span, StandIn) else span
+        self.span: Any = span.span if isinstance(span, StandIn) else span
         self._trace: TraceInfo = span._trace
         self._id: int = span._id
-        self._baggage: dict[str, str] = span._baggage
         self._finished = False
         self._outer = None
+
+    @property
+    def _baggage(self) -> dict[str, str]:
+        return self.span._baggage  # type: ignore[no-any-return]  # as it is when the child starts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StandIn, (self.span,)
 
 
 _top: ContextVar[Span | None] = ContextVar("cozeloop_lite_top", default=None)
@@ -56,17 +62,22 @@ class Stack:
     """The stack of something that runs in steps: a generator, a coroutine, a stream.
 
     Between its steps others run on the same thread, and they must not find its spans, nor it theirs. So it has a
-    stack of its own, which begins with ``span`` on top: :meth:`resume` puts it in place before a step,
+    stack of its own, which begins as a copy of the one that is there: :meth:`resume` puts it in place before a step,
     :meth:`suspend` takes it away after it. Only our variable is exchanged: what the program keeps in context
     variables goes on as without us.
+
+    Args:
+        span: when it was just started for what is to run; taken away from the stack that is there.
     """
 
     __slots__ = ("_own",)
 
-    def __init__(self, span: Span) -> None:
-        self._own = _top.get()
-        if self._own is span:  # it was just started, on the stack of whoever takes the first step
-            _top.set(span._outer)
+    def __init__(self, span: Span | None = None) -> None:
+        above = self._own = _top.get()
+        while above is not None and above is not span:
+            above = above._outer
+        if above is not None:  # it was just started, on the stack of whoever takes the first step
+            _top.set(above._outer)
 
     def resume(self) -> Span | None:
         """Put the stack in place; returns the one to put back."""
@@ -83,7 +94,9 @@ class Stack:
 def current_span() -> Span | None:
     """The innermost open span, for the program to work with."""
     span: Any = current()
-    return span.span if isinstance(span, StandIn) else span
+    if isinstance(span, StandIn):
+        return span.span if hasattr(span.span, "_finished") else None  # a span of another process has no setters here
+    return span  # type: ignore[no-any-return]
 
 
 def leave(span: Span, whole: bool) -> None:

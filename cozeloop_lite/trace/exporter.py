@@ -1,8 +1,8 @@
 """Batches of spans go to the server: encoded, posted, the answer judged, tried again or counted as lost.
 
 Delivery is at least once. An outage is waited out with growing pauses; a batch that the server refuses is split until
-the offending span is alone, and only that one is lost. What cannot be judged (HTTP 200 without an answer of the
-platform) is tried a few times, then taken for a refusal.
+the offending span is alone, and only that one is lost. What may be an outage or a refusal (HTTP 200 without an answer
+of the platform, its "internal error" for everything) is tried a few times, then taken for a refusal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from time import monotonic, time
 from .. import errors, logger
 from . import ids
 from .encoding import MAX_SPAN_BYTES
-from .queue import SHUTDOWN
+from .uploads import Upload, Uploads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
 LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 DOUBTFUL_ATTEMPTS = 3
+SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
+PROBES = 8
 
 # contract backend.md 9: waiting helps
 _PASSING_CODES = frozenset([602000703, 602000801, 600900205, 600904004, 600904006])
@@ -40,12 +42,14 @@ TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
 REFUSED = "refused"
 
-# Verdicts on one attempt
-_TAKEN, _AGAIN, _DOUBTFUL, _TOO_LARGE, _BAD_SPAN, _BAD_CLIENT, _GIVE_UP = range(7)
+# Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
+# taken; no time left
+_TAKEN, _AGAIN, _DOUBTFUL, _BAD_SPAN, _TOO_LARGE, _REFUSED_ALL, _GIVE_UP = range(7)
 
 # Event types, contract siblings.md 2.7
 SPAN_ENTRY = "queue_manager.span_entry.rate"
 SPAN_FLUSH = "exporter.span_flush.rate"
+FILE_FLUSH = "exporter.file_flush.rate"
 
 
 class FinishEventInfoExtra:
@@ -60,10 +64,10 @@ class FinishEventInfo:
     """What ``trace_finish_event_processor`` is told, on the daemon thread.
 
     Attributes:
-        event_type: ``queue_manager.span_entry.rate`` (spans were queued, or dropped because the queue is full) or
-            ``exporter.span_flush.rate`` (a request ended).
+        event_type: ``queue_manager.span_entry.rate`` (spans were queued, or dropped because the queue is full),
+            ``exporter.span_flush.rate`` (a request ended) or ``exporter.file_flush.rate`` (an upload ended).
         is_event_fail: whether it failed.
-        item_num: how many spans it was about.
+        item_num: how many spans or files it was about.
         detail_msg: why it failed, in words.
         extra_params: a :class:`FinishEventInfoExtra`.
     """
@@ -92,20 +96,27 @@ class FinishEventInfo:
 
 
 class _Encoded:
-    """A span on its way: its JSON, when it started (seconds since the epoch), and whether it is a root."""
+    """A span on its way, its JSON, and its files by their keys."""
 
-    __slots__ = ("is_root", "json", "started")
+    __slots__ = ("files", "json", "span")
 
-    def __init__(self, json: bytes, started: float, is_root: bool) -> None:
+    def __init__(self, span: Span, json: bytes, files: dict[str, bytes]) -> None:
+        self.span = span
         self.json = json
-        self.started = started
-        self.is_root = is_root
+        self.files = files
 
 
 class SpanExporter:
-    """Sends batches; its :meth:`send` is what the queue's thread runs."""
+    """Sends batches; its :meth:`send` is what the queue's thread runs, and its ``uploads`` are what it does beside."""
 
-    def __init__(self, api: ApiClient, encode: Callable[[Span], bytes], conf: TraceConfig, sink: Any = None) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        workspace_id: str,
+        encode: Callable[[Span, dict[str, bytes]], bytes],
+        conf: TraceConfig,
+        sink: Any = None,
+    ) -> None:
         self._encode = encode
         self._processor = conf.trace_finish_event_processor
         self._overflow_told = 0
@@ -113,12 +124,21 @@ class SpanExporter:
             self._post: Callable[[bytes, float], Any] = lambda body, seconds: api.request(
                 "POST", conf.ingest_path, body, timeout=seconds
             )
+            self._post_file: Callable[[Upload], Any] | None = lambda upload: api.upload_file(
+                conf.upload_path, upload.content, upload.key, {"workspace_id": workspace_id}
+            )
         else:
             self._post = lambda body, seconds: sink.export_spans(_spans_of(body))
+            export = getattr(sink, "export_files", None)
+            self._post_file = export and (lambda upload: export({upload.key: upload.content}))
         self._timeout = api.timeout
+        self.uploads = Uploads(self._upload, conf.queue_max_bytes)
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted."""
+        if not queue.time_left(self._timeout):
+            queue.give_up(spans)
+            return
         self._tell_of_queue(spans, queue)
         chunk: list[_Encoded] = []
         size = 0
@@ -136,7 +156,8 @@ class SpanExporter:
 
     def _encoded(self, span: Span, queue: SendQueue) -> _Encoded | None:
         try:
-            return _Encoded(self._encode(span), span._start_ns / 1e9, not span._parent_id)
+            files: dict[str, bytes] = {}
+            return _Encoded(span, self._encode(span, files), files)
         except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
             logger.error("a span could not be encoded and is lost, please report it: %r", problem)
             queue.settle(1, UNENCODABLE)
@@ -144,53 +165,99 @@ class SpanExporter:
 
     # -- delivery ---------------------------------------------------------------------------------------------------
 
-    def _deliver(self, batch: list[_Encoded], queue: SendQueue, refused_alone: int = 0) -> None:
-        """Send ``batch`` until it is settled. ``refused_alone``: how many spans were refused since one was accepted."""
+    def _deliver(self, batch: list[_Encoded], queue: SendQueue) -> None:
+        verdict, batch = self._try(batch, queue)
+        if verdict == _BAD_SPAN:
+            self._isolate(batch, queue)
+
+    def _isolate(self, suspects: list[_Encoded], queue: SendQueue) -> None:
+        """Find the span for which ``suspects`` was refused, in one request for each halving; deliver the others.
+
+        When the first half is accepted the fault is in the second, which needs no request to be known; when the first
+        half is refused the second is set aside, and all that was set aside goes in one request at the end. So one bad
+        span of 100 costs 8 requests. A span is lost only when it was refused alone, or when all the others were
+        accepted without it.
+        """
+        aside: list[_Encoded] = []
+        verdicts = {_BAD_SPAN}
+        alone = len(suspects) == 1
+        while len(suspects) > 1:
+            middle = len(suspects) // 2
+            rest = suspects[middle:]
+            verdict, half = self._try(suspects[:middle], queue)
+            verdicts.add(verdict)
+            alone = verdict == _BAD_SPAN and len(half) == 1
+            if verdict == _BAD_SPAN:
+                suspects, aside = half, rest + aside
+            else:
+                suspects = rest
+        verdict = _GIVE_UP
+        if aside:
+            verdict, aside = self._try(aside, queue)
+        if alone or (verdict == _TAKEN and verdicts <= {_TAKEN, _BAD_SPAN}):
+            self._refused(suspects, queue)
+        else:
+            self._halve(suspects, queue)
+        if verdict == _BAD_SPAN:
+            self._sort_out(aside, queue, _TAKEN in verdicts)
+
+    def _sort_out(self, batch: list[_Encoded], queue: SendQueue, accepted: bool) -> None:
+        """``batch`` was refused, and so was a span besides: there are more bad ones, or it is not the spans.
+
+        The latter is likely when nothing was ``accepted`` so far, and taken for certain when spans from all over
+        ``batch`` are refused alone.
+        """
+        if not accepted:
+            # Golden-section steps: spread, and not in step with bad spans that come at regular intervals.
+            chosen = {int(number * 0.618034 % 1 * len(batch)) for number in range(1, PROBES + 1)}
+            verdicts = [self._try_alone(batch[index], queue) for index in chosen]
+            batch = [encoded for index, encoded in enumerate(batch) if index not in chosen]
+            if set(verdicts) == {_BAD_SPAN}:
+                self._refused(batch, queue)
+                return
+        if batch:
+            self._halve(batch, queue)
+
+    def _try_alone(self, encoded: _Encoded, queue: SendQueue) -> int:
+        verdict, refused = self._try([encoded], queue)
+        if verdict == _BAD_SPAN:
+            self._refused(refused, queue)
+        return verdict
+
+    def _halve(self, batch: list[_Encoded], queue: SendQueue) -> None:
+        """Deliver ``batch``, in which there may be many bad spans: what is refused is halved, and so on."""
+        if len(batch) == 1:
+            self._try_alone(batch[0], queue)
+            return
+        verdict, batch = self._try(batch, queue)
+        if verdict == _BAD_SPAN:
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                if half:
+                    self._halve(half, queue)
+
+    def _refused(self, batch: list[_Encoded], queue: SendQueue) -> None:
+        if batch:
+            logger.error("the server refuses a span, which is lost: %r", batch[0].span._name)
+            queue.settle(len(batch), REFUSED)
+
+    def _try(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
+        """Send ``batch`` and settle it, but for the spans that are returned with the verdict ``_BAD_SPAN``."""
         verdict, batch = self._attempts(batch, queue)
         if verdict == _TAKEN:
             queue.settle(len(batch))
-        elif verdict == _GIVE_UP:
-            queue.settle(len(batch), SHUTDOWN)
-        elif verdict == _BAD_CLIENT or len(batch) == 1 or refused_alone >= 2:
-            # Two spans refused each for itself, and then all the others: it is not the spans.
+            for encoded in batch:
+                for key, content in encoded.files.items():
+                    self.uploads.add(key, content)
+        elif verdict == _REFUSED_ALL or (verdict == _TOO_LARGE and len(batch) == 1):
             queue.settle(len(batch), REFUSED)
         elif verdict == _TOO_LARGE:
             middle = len(batch) // 2
             self._deliver(batch[:middle], queue)
             self._deliver(batch[middle:], queue)
-        else:
-            self._isolate(batch, queue, refused_alone)
-
-    def _isolate(self, suspects: list[_Encoded], queue: SendQueue, refused_alone: int) -> None:
-        """Find the span for which ``suspects`` is refused, in one request for each halving; deliver the others.
-
-        When the first half is accepted the fault is in the second, which needs no request to be known; when the first
-        half is refused the second is set aside, and all that was set aside goes in one request at the end.
-        """
-        others: list[_Encoded] = []
-        refused_alone += 1
-        while len(suspects) > 1:
-            middle = len(suspects) // 2
-            rest = suspects[middle:]
-            verdict, half = self._attempts(suspects[:middle], queue)
-            if verdict == _TAKEN:
-                queue.settle(len(half))
-                refused_alone = 0
-                suspects = rest
-            elif verdict == _GIVE_UP:
-                queue.settle(len(half) + len(rest) + len(others), SHUTDOWN)
-                return
-            elif verdict == _BAD_CLIENT:
-                queue.settle(len(half) + len(rest) + len(others), REFUSED)
-                return
-            else:
-                others = rest + others
-                suspects = half
-        if suspects:
-            logger.error("the server refuses a span, which is lost; the others of its batch are sent without it")
-            queue.settle(1, REFUSED)
-        if others:
-            self._deliver(others, queue, refused_alone)
+        elif verdict == _GIVE_UP:
+            queue.give_up([encoded.span for encoded in batch])
+        return verdict, batch
 
     def _attempts(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
         """Post ``batch`` until there is a verdict; returns what is left of it, too, since spans may become too old."""
@@ -199,37 +266,58 @@ class SpanExporter:
             batch = self._young(batch, queue)
             if not batch:
                 return _TAKEN, batch
-            verdict, retry_after = self._attempt(batch, queue.time_left(self._timeout))
+            body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
+            seconds = queue.time_left(self._timeout + len(body) / SLOWEST_LINE)
+            if not seconds:
+                return _GIVE_UP, batch
             attempt += 1
-            if verdict == _DOUBTFUL:
-                verdict = _AGAIN if attempt < DOUBTFUL_ATTEMPTS else _BAD_SPAN
+            verdict, retry_after = self._attempt(batch, body, seconds, attempt)
             if verdict != _AGAIN:
                 return verdict, batch
-            # Full jitter: clients that fail together do not come back together.
-            pause = ids.source.fraction() * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
-            if not queue.wait(max(pause, retry_after), patient=retry_after > 0):
+            if not queue.wait(max(_pause(attempt), retry_after), patient=retry_after > 0):
                 return _GIVE_UP, batch
 
-    def _attempt(self, batch: list[_Encoded], seconds: float) -> tuple[int, float]:
-        body = b'{"spans":[' + b",".join(span.json for span in batch) + b"]}"
+    def _attempt(self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int) -> tuple[int, float]:
         began = monotonic()
         verdict, retry_after, detail = _TAKEN, 0.0, ""
         try:
             self._post(body, seconds)
-        except Exception as problem:  # noqa: BLE001 - a token function or an exporter of the user's may raise anything
-            verdict, retry_after, detail = _judge(problem), getattr(problem, "retry_after", None) or 0.0, str(problem)
+        except (Exception, SystemExit) as problem:  # noqa: BLE001 - a token function or an exporter may raise anything
+            verdict, detail = _judge(problem), _words(problem)
+            retry_after = getattr(problem, "retry_after", None) or 0.0
+            if verdict == _DOUBTFUL:
+                verdict = _AGAIN if attempt < DOUBTFUL_ATTEMPTS else _REFUSED_ALL
             _log(verdict, detail)
-        root = any(span.is_root for span in batch)
+        root = any(not encoded.span._parent_id for encoded in batch)
         self._tell(SPAN_FLUSH, verdict != _TAKEN, len(batch), detail, root, monotonic() - began)
         return verdict, min(retry_after, LONGEST_RETRY_AFTER)
 
     def _young(self, batch: list[_Encoded], queue: SendQueue) -> list[_Encoded]:
         oldest = time() - MAX_AGE_SECONDS
-        young = [span for span in batch if span.started >= oldest]
+        young = [encoded for encoded in batch if encoded.span._start_ns / 1e9 >= oldest]
         if len(young) < len(batch):
             logger.warn("spans that started over 23 h ago are dropped: the platform would drop them without a word")
             queue.settle(len(batch) - len(young), TOO_OLD)
         return young
+
+    def _upload(self, upload: Upload) -> float:
+        """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
+        if self._post_file is None:  # the program's exporter takes no files
+            return 0
+        began = monotonic()
+        pause, detail = 0.0, ""
+        try:
+            self._post_file(upload)
+        except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
+            verdict, detail = _judge(problem), _words(problem)
+            logger.warn("a file could not be uploaded: %s", detail)
+            retry_after = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+            if verdict == _AGAIN or (verdict == _DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS):
+                pause = max(_pause(upload.attempts), retry_after)
+            else:
+                pause = -1.0
+        self._tell(FILE_FLUSH, bool(detail), 1, detail, False, monotonic() - began)
+        return pause
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -246,45 +334,52 @@ class SpanExporter:
         if self._processor is None:
             return
         try:
-            self._processor(FinishEventInfo(kind, failed, count, detail, FinishEventInfoExtra(root, int(seconds *
-            1000))))
+            extra = FinishEventInfoExtra(root, int(seconds * 1000))
+            self._processor(FinishEventInfo(kind, failed, count, detail, extra))
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
             logger.error("trace_finish_event_processor failed: %r", problem)
 
 
-def _judge(problem: Exception) -> int:
+def _pause(attempt: int) -> float:
+    """Seconds until the next attempt. Full jitter: clients that fail together do not come back together."""
+    return float(ids.source.fraction()) * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
+
+
+def _judge(problem: BaseException) -> int:
     """What a failed attempt means for the batch."""
-    if not isinstance(problem, errors.HttpError):
-        return _AGAIN  # a token function or an exporter that fails may work again later
     if not isinstance(problem, errors.RemoteServiceError):
-        return _AGAIN  # the network
+        return _AGAIN  # the network; or a token function or an exporter that may work again later
     status, code = problem.status or 0, problem.code
     if code in _PASSING_CODES or status in (408, 429) or isinstance(problem, errors.RateLimitError):
         return _AGAIN
-    if code in _DOUBTFUL_CODES:
+    if code in _DOUBTFUL_CODES or (200 <= status < 300 and code is None):
         return _DOUBTFUL
     if status >= 500:
         return _AGAIN
     if status == 413:
         return _TOO_LARGE
-    if 200 <= status < 300 and code is None:
-        return _DOUBTFUL
     if code in _REFUSED_ALL_CODES or status in _REFUSED_ALL_STATUS or 300 <= status < 400:
-        return _BAD_CLIENT
+        return _REFUSED_ALL
     if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)):
-        return _BAD_CLIENT
+        return _REFUSED_ALL
     if isinstance(problem, errors.InternalServerError):
         return _AGAIN
     return _BAD_SPAN
 
 
+def _words(problem: BaseException) -> str:
+    if isinstance(problem, errors.LoopError):
+        return str(problem)
+    return "%s: %s" % (type(problem).__name__, problem) if str(problem) else type(problem).__name__
+
+
 def _log(verdict: int, detail: str) -> None:
-    if verdict in (_AGAIN, _DOUBTFUL):
+    if verdict == _AGAIN:
         logger.warn("spans could not be delivered and will be sent again: %s", detail)
-    elif verdict == _BAD_CLIENT:
+    elif verdict == _REFUSED_ALL:
         logger.error("the server refuses all spans, they are lost: %s", detail)
     else:
-        logger.warn("the server refused a batch of spans: %s", detail)
+        logger.warn("the server refused spans, and gets them in smaller batches: %s", detail)
 
 
 def _spans_of(body: bytes) -> Any:

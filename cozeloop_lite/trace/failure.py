@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .span import Span
 
 STACK_FRAMES = 20  # the innermost ones
-STACK_CHARS = 1000  # of the innermost ones, since a tag has 1024 bytes (contract backend.md 2.3)
+STACK_BYTES = 1024  # of the innermost ones: that is what a tag may have (contract backend.md 2.3)
 
 
 def record(span: Span, error: BaseException) -> None:
@@ -19,17 +22,27 @@ def record(span: Span, error: BaseException) -> None:
 
 
 def stack_text(error: BaseException) -> str:
-    """The innermost frames of the traceback, one to a line, the last one where it was raised.
+    """The innermost frames of the traceback, one to a line, the last one where it was raised; as many as fit.
 
-    Without the lines of source, which would have to be read from disk on the caller's thread.
+    Without the frames of our wrappers, and without the lines of source, which would have to be read from disk on the
+    caller's thread.
     """
-    frames = []
+    frames: collections.deque[str] = collections.deque(maxlen=STACK_FRAMES)
     traceback = error.__traceback__
     while traceback is not None:
-        frames.append(traceback)
+        code = traceback.tb_frame.f_code
+        if not code.co_filename.startswith(_WRAPPERS):
+            frames.append("%s:%d in %s" % (code.co_filename, traceback.tb_lineno, code.co_name))
         traceback = traceback.tb_next
-    lines = []
-    for frame in frames[-STACK_FRAMES:]:
-        code = frame.tb_frame.f_code
-        lines.append("%s:%d in %s" % (code.co_filename, frame.tb_lineno, code.co_name))
-    return "\n".join(lines)[-STACK_CHARS:]
+    left = STACK_BYTES
+    lines: collections.deque[str] = collections.deque()
+    for line in reversed(frames):
+        left -= len(line.encode("utf-8", "replace")) + 1
+        if left < 0:
+            break
+        lines.appendleft(line)
+    return "\n".join(lines or list(frames)[-1:])
+
+
+_TRACE = os.path.dirname(stack_text.__code__.co_filename)
+_WRAPPERS = (_TRACE + os.sep, os.path.join(os.path.dirname(_TRACE), "decorator") + os.sep)

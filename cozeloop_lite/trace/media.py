@@ -101,12 +101,11 @@ class Lifter:
         """The key that takes the place of ``data``; ``data`` itself when it is a link or anything else."""
         if isinstance(data, (bytearray, memoryview)):
             data = bytes(data)
-        size = len(data)
-        if isinstance(data, str):
-            if not bare and data[:5].lower() != "data:":
-                return data
-            size = size * 3 // 4
-        elif not isinstance(data, bytes):
+        if isinstance(data, bytes):
+            size = len(data)
+        elif isinstance(data, str) and (bare or data[:5].lower() == "data:"):
+            size = len(data) * 3 // 4
+        else:
             return data
         if size > MAX_FILE_BYTES + 1024:
             self.notes.append("%s: a file of about %d bytes, %d at most" % (self._field, size, MAX_FILE_BYTES))

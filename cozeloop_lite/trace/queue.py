@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import collections
 import logging
+import sys
 import threading
 from time import monotonic
 
 from .. import logger, process
+from .uploads import Uploads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 1.0  # how long the first item of a batch waits for more of them, contract siblings.md 2.7
 BATCH_BYTES = 4 * 1024 * 1024  # when that many wait, a batch does not wait for more
+LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
+MARGIN_SECONDS = 0.2  # by which the thread gives up earlier than those who wait for it, so that all is counted
 NEVER = 1 << 62
 
 QUEUE_FULL = "queue_full"
@@ -34,11 +38,14 @@ class SendQueue:
     """A bounded queue with its daemon thread.
 
     Args:
-        send: ``send(items, queue)`` calls ``queue.settle()`` for every item; it runs on one thread at a time.
+        send: ``send(items, queue)`` calls ``queue.settle()`` or ``queue.give_up()`` for every item; it runs on one
+            thread at a time.
         max_count: how many items may wait, those in the hands of ``send`` included.
         max_bytes: how many bytes they may have together, by the sizes given to :meth:`put`.
         batch_count: how many items one call of ``send`` gets at most.
         shutdown_timeout: seconds that :meth:`close`, and the exit of the interpreter, take at most.
+        aside: work of another kind that the items bring (:class:`~cozeloop_lite.trace.uploads.Uploads`), done on the
+            same thread, one step at a time between two batches.
     """
 
     def __init__(
@@ -48,8 +55,10 @@ class SendQueue:
         max_bytes: int,
         batch_count: int,
         shutdown_timeout: float,
+        aside: Uploads | None = None,
     ) -> None:
         self._send = send
+        self._aside = aside or Uploads(lambda upload: 0, 0)
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._batch_count = batch_count
@@ -71,19 +80,24 @@ class SendQueue:
         self._wake_count = NEVER  # put() wakes the thread when so many items wait ...
         self._wake_bytes = NEVER  # ... or so many bytes
         self._thread: threading.Thread | None = None
+        self._ready = False  # whether put() may rely on the thread
         self._starting = False
+        self._sender = 0  # the thread that is sending; nearly always the daemon thread
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
         self._hurries = 0  # how often someone was in a hurry
         self._hurries_seen = 0
-        self._deadline: float | None = None  # when to give up (monotonic seconds)
-        self._bytes_in = 0  # written by the program's threads; all below by whoever drains
+        self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
+        self._deadline: float | None = None  # when whoever sends gives up (monotonic seconds)
+        self._bytes_in = 0  # written by the program's threads; all below by whoever sends
         self._bytes_out = 0
-        self._taken = 0
+        self._taken = 0  # how many items left the queue ...
+        self._done = 0  # ... and how many of those in batches that are done with
         self._in_hand = 0
-        self._settled = 0
+        self._returned = 0  # how many of the batch in hand were put back
         self._delivered = 0
         self._dropped: dict[str, int] = {}
-        self._lost = 0  # of the settled ones
+        self._lost = 0  # of those that were in the queue
+        self._aside.reset()
 
     # -- the program's side -----------------------------------------------------------------------------------------
 
@@ -98,8 +112,8 @@ class SendQueue:
         # starts anew whenever the queue runs empty.
         self._bytes_in += size
         items.append((item, size))
-        if self._thread is None:
-            self._start()
+        if not self._ready:
+            self._get_ready()
         if len(items) >= self._wake_count or waiting >= self._wake_bytes:
             self._wake()
 
@@ -113,22 +127,35 @@ class SendQueue:
             logger.warn("the queue is full: spans are dropped until the server has taken those that wait")
 
     def _wake(self) -> None:
-        self._wake_count = self._wake_bytes = NEVER
         try:
-            self._alarm.release()
-        except RuntimeError:  # it is awake, or about to be
-            pass
+            self._wake_count = self._wake_bytes = NEVER
+        finally:  # after the marks, always: whoever lowers them and is not heard leaves the thread asleep for ever
+            try:
+                self._alarm.release()
+            except RuntimeError:  # it is awake, or about to be
+                pass
+
+    def _get_ready(self) -> None:
+        if not self._exit_by:
+            self._start()
+        elif threading.current_thread() is threading.main_thread():
+            # Our exit hook is over, and nobody else will wait for what is put by a hook that runs after it.
+            self._hurry(NEVER)
+            if not self._wait_until(self._taken + len(self._items), self._exit_by):
+                logger.error("a span was finished too late in the exit of the program: it is lost")
 
     def _start(self) -> None:
+        if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it
+            return
         with self._changed:
             if self._alive() or self._starting:
                 return
             self._starting = True
             try:
-                thread = threading.Thread(target=self._run, name="cozeloop_lite", daemon=True)
-                thread.start()
-                self._thread = thread
-            except RuntimeError:  # the interpreter is ending and starts no more threads: whoever waits will drain
+                self._thread = threading.Thread(target=self._run, name="cozeloop_lite", daemon=True)
+                self._thread.start()
+                process.at_work()
+            except RuntimeError:  # the interpreter is ending and starts no more threads: whoever waits will send
                 pass
             finally:
                 self._starting = False
@@ -140,69 +167,132 @@ class SendQueue:
 
     def flush(self, timeout: float) -> bool:
         """Send what waits now, and wait for it: True when all of it was delivered within ``timeout`` seconds."""
+        process.check_fork()
         end = monotonic() + max(0.0, timeout)
         with self._changed:
-            target, lost = self._taken + len(self._items), self._lost
-            if self._settled >= target:
+            lost, target = self._all_lost(), self._taken + len(self._items)
+            if self._done >= target and self._aside.settled >= self._aside.added:
                 return True
             self._hurry(target)
-            return self._wait_until(target, end) and self._lost == lost
+        return self._wait_until(target, end) and self._all_lost() == lost
+
+    def _all_lost(self) -> int:
+        return self._lost + self._aside.lost
+
+    def room(self) -> int:
+        """How many bytes may still be put."""
+        return self._max_bytes - (self._bytes_in - self._bytes_out)
 
     def close(self, timeout: float | None = None) -> bool:
         """Send what waits for at most ``timeout`` seconds, then stop; True when all of it was delivered.
 
         What is put later, and what was not delivered in time, is counted as dropped; the latter is logged.
         """
-        timeout = self._shutdown_timeout if timeout is None else max(0.0, timeout)
+        process.check_fork()
         if self._closed:
             return True
         self._closed = True
-        drained = self._drain(timeout)
+        timeout = self._shutdown_timeout if timeout is None else max(0.0, timeout)
+        delivered = self._drain(monotonic() + timeout, timeout)
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(0.5 if drained else 0.05)  # it has nothing left to do, or is in the middle of a request
-        return drained
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(MARGIN_SECONDS)  # it has nothing left to do, unless it is in the middle of a request
+        return delivered
+
+    def _on_exit_begins(self) -> None:
+        """All queues of the process hurry at once: exit takes as long as the slowest, not as all together."""
+        self._exit_by = monotonic() + self._shutdown_timeout
+        if not self._closed:
+            self._last_chance(self._exit_by)
 
     def _on_exit(self) -> None:
-        self._drain(self._shutdown_timeout)
+        if not self._closed:
+            self._drain(self._exit_by, self._shutdown_timeout)
+            self._ready = False
 
-    def _drain(self, timeout: float) -> bool:
-        end = monotonic() + timeout
+    def _last_chance(self, end: float) -> None:
+        left = max(0.0, end - monotonic())
+        self._deadline = end - min(MARGIN_SECONDS, left / 4)
+        self._hurry(NEVER)
+
+    def _drain(self, end: float, timeout: float) -> bool:
+        """Send all that waits until ``end``, the end of ``timeout`` seconds, and count the rest as lost."""
         with self._changed:
-            self._deadline = end
-            target, lost = self._taken + len(self._items), self._lost
-            self._hurry(NEVER)
-            in_time = self._wait_until(target, end)
-            waiting = target - self._settled
-        if not in_time and waiting > 0:
+            self._last_chance(end)
+            lost = self._all_lost()
+            target = self._taken + len(self._items)
+        in_time = self._wait_until(target, end)
+        if not in_time and self._sender == threading.get_ident():
+            return False  # closed by a callback of the sending thread, which still has until the deadline
+        with self._changed:
+            if not in_time:
+                self._aside.abandon(SHUTDOWN)
+            stuck = 0 if in_time else self._discard()
+            given_up = self._dropped.get(SHUTDOWN, 0) + stuck
+        if given_up:
             logger.say(
                 logging.ERROR,
                 "%d finished spans could not be delivered within %.1f s (shutdown_timeout): they are lost",
-                waiting,
+                given_up,
                 timeout,
             )
-        return in_time and self._lost == lost
+        return in_time and self._all_lost() == lost
+
+    def _discard(self) -> int:
+        """Count what waits as lost; returns how many items are being sent at this moment, and may yet arrive."""
+        with self._changed:
+            while self._items:
+                self._bytes_out += self._items.popleft()[1]
+                self._taken += 1
+                self._done += 1
+                self._lost += 1
+                self._dropped[SHUTDOWN] = self._dropped.get(SHUTDOWN, 0) + 1
+            return self._in_hand
 
     def _hurry(self, target: int) -> None:
         self._hurry_to = max(self._hurry_to, target)
         self._hurries += 1
+        self._aside.hurry()
         self._wake()
 
     def _wait_until(self, target: int, end: float) -> bool:
-        """Wait, with the lock held, until ``target`` items are settled or the time has come."""
-        if self._thread is threading.current_thread():
-            return False  # a callback on the daemon thread would wait for itself
-        if not self._alive():
-            self._start()
-        while self._settled < target:
-            left = end - monotonic()
-            if left <= 0:
-                return False
-            if self._alive() or self._in_hand:
-                self._changed.wait(min(left, 0.5))  # awake now and then: the thread may die
+        """Wait until the batches of the first ``target`` items, and the work they bring, are done, or it is ``end``.
+
+        When no thread can be started, this one does its work.
+        """
+        added = None
+        while True:
+            batch = None
+            with self._changed:
+                if self._done >= target:
+                    added = self._aside.added if added is None else added
+                    if self._aside.settled >= added:
+                        return True
+                if not self._alive():
+                    self._start()
+                left = end - monotonic()
+                # A callback on the sending thread would wait for itself; and once the interpreter takes itself apart,
+                # the other threads stand still.
+                if left <= 0 or self._sender == threading.get_ident() or sys.is_finalizing():
+                    return False
+                if self._alive() or self._sender:
+                    self._changed.wait(min(left, 0.5))  # awake now and then: the thread may die
+                    continue
+                batch = self._claim()
+            if batch:
+                self._deliver_here(batch, end)
             else:
-                self._deliver(self._take())  # no thread can be started any more: this one does its work
-        return True
+                self._step_aside(min(left, LAST_PAUSE_SECONDS))
+
+    def _deliver_here(self, batch: list[tuple[Any, int]], end: float) -> None:
+        """Send ``batch`` on the thread that flushes, which has no more time than that."""
+        before = self._deadline
+        mine = self._deadline = end if before is None else min(before, end)
+        try:
+            self._deliver(batch)
+        finally:
+            if self._deadline is mine:  # nobody closed the queue meanwhile
+                self._deadline = before
 
     # -- what `send` calls ------------------------------------------------------------------------------------------
 
@@ -210,33 +300,46 @@ class SendQueue:
         """``count`` items in hand are done with: delivered, or lost for the reason given."""
         with self._changed:
             self._in_hand -= count
-            self._settled += count
             if lost:
                 self._lost += count
                 self._dropped[lost] = self._dropped.get(lost, 0) + count
             else:
                 self._delivered += count
-            self._changed.notify_all()
+
+    def give_up(self, items: list[Any]) -> None:
+        """There is no time left for ``items``: they are lost when this is the end, and wait for better times if not."""
+        if self._closed or self._exit_by:
+            self.settle(len(items), SHUTDOWN)
+            return
+        with self._changed:
+            self._in_hand -= len(items)
+            self._taken -= len(items)
+            self._returned += len(items)
+            self._items.extendleft((item, 0) for item in reversed(items))
 
     def wait(self, seconds: float, patient: bool = False) -> bool:
-        """Wait between two attempts; False when the time of :meth:`close` is up, so that there is no use in another.
+        """Wait between two attempts; False when the time is up, so that there is no use in another.
 
         Someone who flushes or closes ends the wait early, unless it is ``patient``.
         """
-        end = monotonic() + seconds
+        now = monotonic()
+        end = now + seconds
         while True:
-            now = monotonic()
             deadline = self._deadline
-            if deadline is not None and now >= deadline:
-                return False
+            if deadline is not None:
+                if now >= deadline or (patient and end > deadline):
+                    return False
+                if not patient:
+                    end = min(end, now + LAST_PAUSE_SECONDS, deadline)
             hurries, self._hurries_seen = self._hurries_seen, self._hurries
             if now >= end or (self._hurries_seen != hurries and not patient):
                 return True
-            self._alarm.acquire(True, min(end, deadline if deadline is not None else end) - now)
+            self._alarm.acquire(True, end - now)
+            now = monotonic()
 
     def time_left(self, seconds: float) -> float:
-        """How long a request may take that would else take ``seconds``: no longer than :meth:`close` waits."""
-        return seconds if self._deadline is None else max(0.05, min(seconds, self._deadline - monotonic()))
+        """How long a request may take that would else take ``seconds``; 0 when there is no time for any."""
+        return seconds if self._deadline is None else max(0.0, min(seconds, self._deadline - monotonic()))
 
     def dropped(self, reason: str) -> int:
         """How many items were lost for ``reason``."""
@@ -253,18 +356,28 @@ class SendQueue:
             "delivered": delivered,
             "queued": queued,
             "dropped": dropped,
+            "files": self._aside.stats(),
         }
 
     # -- the daemon thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            self._sleep()
-            batch = self._take()
-            if batch:
-                self._deliver(batch)
-            elif self._closed:
-                return
+        this = threading.current_thread()
+        try:
+            while self._thread is this:
+                self._ready = not self._exit_by
+                self._sleep()
+                batch = self._take()
+                if batch:
+                    self._deliver(batch)
+                if self._step_aside(min(LAST_PAUSE_SECONDS, self.time_left(NEVER)) if self._closed else 0):
+                    continue
+                if not batch and self._closed:
+                    self._ready = False  # first this, then the look: who puts an item after the look starts anew
+                    if not self._items:
+                        return
+        finally:
+            self._ready = False
 
     def _sleep(self) -> None:
         """Sleep until there is something to send, then until it fills a batch, a second is over or someone hurries."""
@@ -274,8 +387,11 @@ class SendQueue:
             self._wake_bytes = BATCH_BYTES
             self._wake_count = self._batch_count if self._items else 1
             count = len(self._items)
+            pause = self._aside.wait()
             if not count:
-                self._alarm.acquire()
+                if pause == 0:
+                    return
+                self._alarm.acquire(True, -1 if pause is None else pause)
                 continue
             if end is None:
                 end = monotonic() + LINGER_SECONDS
@@ -283,30 +399,65 @@ class SendQueue:
             full = count >= self._batch_count or self._bytes_in - self._bytes_out >= BATCH_BYTES
             if full or left <= 0 or self._hurry_to > self._taken:
                 break
-            self._alarm.acquire(True, left)
+            if pause == 0:
+                self._step_aside(0)
+                continue
+            self._alarm.acquire(True, left if pause is None else min(left, pause))
         self._wake_count = self._wake_bytes = NEVER
 
+    def _step_aside(self, patience: float) -> bool:
+        """One step of the work beside, if one is due within ``patience`` seconds; False when there was none."""
+        pause = self._aside.wait()
+        if pause is None or patience < 0 or (pause > 0 and not patience):
+            return False
+        if pause > 0:
+            self._alarm.acquire(True, min(pause, patience))
+            return True
+        try:
+            self._aside.step()
+        except BaseException as problem:  # noqa: BLE001 - see _deliver
+            logger.error("a file was lost by a fault of this library, please report it: %r", problem)
+        with self._changed:
+            self._changed.notify_all()
+        return True
+
     def _take(self) -> list[tuple[Any, int]]:
+        with self._changed:
+            while self._sender:  # someone found no thread and sends himself
+                self._changed.wait()
+            return self._claim()
+
+    def _claim(self) -> list[tuple[Any, int]]:
+        """The next batch, and with it the right to send. The lock is held, and nobody else sends."""
         batch: list[tuple[Any, int]] = []
         size = 0
-        with self._changed:
-            while self._items and len(batch) < self._batch_count:
-                if batch and size + self._items[0][1] > BATCH_BYTES:
-                    break
-                batch.append(self._items.popleft())
-                size += batch[-1][1]
-            self._taken += len(batch)
-            self._in_hand = len(batch)
-            self._hurries_seen = self._hurries
+        while self._items and len(batch) < self._batch_count:
+            if batch and size + self._items[0][1] > BATCH_BYTES:
+                break
+            batch.append(self._items.popleft())
+            size += batch[-1][1]
+        self._taken += len(batch)
+        self._in_hand = len(batch)
+        self._returned = 0
+        self._hurries_seen = self._hurries
+        if batch:
+            self._sender = threading.get_ident()
         return batch
 
     def _deliver(self, batch: list[tuple[Any, int]]) -> None:
         try:
             self._send([item for item, _ in batch], self)
-        except BaseException as problem:  # noqa: BLE001 - whatever happens to one batch, the thread lives for the next
+        except BaseException as problem:  # whatever happens to one batch, the thread lives for the next
             logger.error("a batch was lost by a fault of this library, please report it: %r", problem)
-        if self._in_hand:
-            self.settle(self._in_hand, INTERNAL)
-        self._bytes_out += sum(size for _, size in batch)
-        if not self._items:
-            self._bytes_in = self._bytes_out = 0
+            if isinstance(problem, KeyboardInterrupt) and threading.current_thread() is not self._thread:
+                raise  # it is the program's
+        finally:
+            with self._changed:
+                if self._in_hand:
+                    self.settle(self._in_hand, INTERNAL)
+                self._done += len(batch) - self._returned
+                self._bytes_out += sum(size for _, size in batch)
+                if not self._items:
+                    self._bytes_in = self._bytes_out = 0
+                self._sender = 0
+                self._changed.notify_all()

@@ -27,8 +27,10 @@ COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_f
 FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
 _CHECKED = TEXT_TAGS | COUNT_TAGS | {"input", "output"}
 
+RUNTIME_KEYS = ("library", "scene", "scene_version", "library_version", "extra")  # contract siblings.md 2.5
 DEFAULT_ERROR_STATUS = -1  # contract siblings.md 2.4
 _INT32 = 1 << 31
+_LAST_MICROS = 253_402_300_800_000_000  # the end of the year 9999, and with it of datetime
 
 
 class Span(SpanContext):
@@ -132,7 +134,7 @@ class Span(SpanContext):
 
         Images and files in the messages of a model's input (:mod:`cozeloop_lite.spec.tracespec`) are uploaded.
         """
-        if self._recording and self._owner.record_inputs:
+        if self._recording and input is not None and self._owner.record_inputs:
             self._input = content.snapshot(self, "input", input)
 
     def set_output(self, output: Any) -> None:
@@ -140,13 +142,13 @@ class Span(SpanContext):
 
         Images and files in the messages of a model's output are uploaded.
         """
-        if self._recording and self._owner.record_outputs:
+        if self._recording and output is not None and self._owner.record_outputs:
             self._output = content.snapshot(self, "output", output)
 
     def set_ultra_large_report(self, ultra_large_report: bool) -> None:
-        """Whether input and output over 1 MiB go up as files; to be called before they are set. Default: the client's."""
+        """Whether input and output over 1 MiB go up as files; to be called before they are set."""
         if self._recording:
-            self._extras()["ultra_large_report"] = bool(ultra_large_report)
+            self._extras()["ultra_large_report"] = ultra_large_report is True
 
     def set_error(self, err: BaseException | str) -> None:
         """Record a failure: its message becomes the tag ``error``, and the status code -1 unless one was set."""
@@ -178,7 +180,7 @@ class Span(SpanContext):
             for key, value in list(tag_kvs.items()):
                 self._set(key, value)
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
-            logger.warn("set_tags() takes a dict, and failed on %s: %s", type(tag_kvs).__name__, problem)
+            logger.warn("set_tags() takes a dict, and failed on %s: %s", values.type_name(tag_kvs), problem)
 
     def set_baggage(self, baggage_items: Mapping[str, str]) -> None:
         """Set tags that all descendants of this span inherit, in this process and in the services it calls.
@@ -188,7 +190,7 @@ class Span(SpanContext):
         try:
             given = list(baggage_items.items())
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
-            logger.warn("set_baggage() takes a dict, and failed on %s: %s", type(baggage_items).__name__, problem)
+            logger.warn("set_baggage() takes a dict, and failed on %s: %s", values.type_name(baggage_items), problem)
             return
         if self._finished:
             return
@@ -198,7 +200,7 @@ class Span(SpanContext):
             if wrong:
                 logger.warn("a baggage item was left out: %s", wrong)
             else:
-                items[key] = value
+                items[str.__str__(key)] = str.__str__(value)  # of a subclass of str (an Enum), the text alone
         if items:
             self._baggage = {**self._baggage, **items}
             for key, value in items.items():
@@ -257,16 +259,31 @@ class Span(SpanContext):
 
     def set_prompt(self, prompt: Any) -> None:
         """The tags ``prompt_key`` and ``prompt_version`` of a prompt from the hub."""
-        key = getattr(prompt, "prompt_key", None)
-        if key:
-            self._set_one("prompt_key", key)
-            self._set_one("prompt_version", getattr(prompt, "version", None) or None)
+        if not self._recording:
+            return
+        try:
+            key, version = getattr(prompt, "prompt_key", None), getattr(prompt, "version", None)
+            if key:
+                self._set("prompt_key", key)
+                self._set("prompt_version", version or None)
+        except Exception as problem:  # noqa: BLE001 - an object that fails when it is looked at
+            logger.warn("set_prompt() takes a Prompt, and failed: %s", values.error_text(problem))
 
     # -- the surroundings ---------------------------------------------------------------------------------------
 
     def set_runtime(self, runtime: Any) -> None:
         """The framework around: a ``Runtime`` or a dict with ``library``, ``library_version``, ``scene``, ``extra``."""
-        self._keep("runtime", values.plain(runtime) if not isinstance(runtime, dict) else dict(runtime), dict)
+        if not self._recording or runtime is None:
+            return
+        try:
+            given = runtime if isinstance(runtime, dict) else values.plain(runtime)
+            limit = self._owner.tag_chars
+            snapshot = {key: values.to_text(given.get(key), limit) for key in RUNTIME_KEYS}
+            snapshot["extra"] = values.copied(given.get("extra"), limit)
+        except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
+            logger.warn("set_runtime() takes a dict or a Runtime, and failed: %s", values.error_text(problem))
+            return
+        self._extras()["runtime"] = snapshot
 
     def set_system_tags(self, system_tags: Mapping[str, Any]) -> None:
         """System tags; the platform keeps only those it knows (contract backend.md 2.3)."""
@@ -275,9 +292,12 @@ class Span(SpanContext):
         try:
             snapshot = {str(key): values.tag_value(value, self._owner.tag_chars) for key, value in system_tags.items()}
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
-            logger.warn("set_system_tags() takes a dict, and failed on %s: %s", type(system_tags).__name__, problem)
+            logger.warn("set_system_tags() takes a dict, and failed on %s: %s", values.type_name(system_tags), problem)
             return
-        self._keep("system_tags", {**((self._extra or {}).get("system_tags") or {}), **snapshot}, dict)
+        tags = self._extras().setdefault("system_tags", {})
+        for key, value in snapshot.items():
+            if value is not None and (key in tags or len(tags) < 2 * MAX_TAGS):  # far more are only a waste of memory
+                tags[key] = value
 
     def set_deployment_env(self, deployment_env: str) -> None:
         """The tag ``deployment_env``, such as ``"production"``."""
@@ -285,11 +305,11 @@ class Span(SpanContext):
 
     def set_service_name(self, service_name: str) -> None:
         """The name of the service this span belongs to."""
-        self._keep("service_name", service_name, str)
+        self._keep("service_name", service_name)
 
     def set_log_id(self, log_id: str) -> None:
         """The id under which the program's own logs can be found."""
-        self._keep("log_id", log_id, str)
+        self._keep("log_id", log_id)
 
     def set_finish_time(self, finish_time: datetime) -> None:
         """End the span at this time instead of when :meth:`finish` is called. Without time zone: local time."""
@@ -357,7 +377,7 @@ class Span(SpanContext):
         if value is None:
             return None
         if key in TEXT_TAGS:
-            if isinstance(value, str):
+            if issubclass(type(value), str):
                 return values.tag_value(value, self._owner.tag_chars)
             logger.warn("the tag %s takes a str, not %s: it was not set", key, values.describe(value))
             return None
@@ -367,13 +387,15 @@ class Span(SpanContext):
             return None
         return number
 
-    def _keep(self, name: str, value: Any, kind: type) -> None:
+    def _keep(self, name: str, value: Any) -> None:
         if not self._recording or value is None:
             return
-        if not isinstance(value, kind):
-            logger.warn("%s takes a %s, not %s: it was not set", name, kind.__name__, values.describe(value))
+        try:
+            text = str.__str__(value)
+        except TypeError:
+            logger.warn("%s takes a str, not %s: it was not set", name, values.describe(value))
             return
-        self._extras()[name] = value
+        self._extras()[name] = text
 
     def _extras(self) -> dict[str, Any]:
         if self._extra is None:
@@ -404,11 +426,13 @@ class SpanOwner:
 
 def to_micros(moment: Any) -> int | None:
     """Microseconds since the epoch, exactly, of a ``datetime`` (naive: local time) or an int that is them already."""
-    if isinstance(moment, int) and not isinstance(moment, bool):
-        return int(moment)
     try:
-        whole = moment.replace(microsecond=0)
-        return round(whole.timestamp()) * 1_000_000 + int(moment.microsecond)
+        if type(moment) is int:
+            micros = moment
+        else:
+            whole = moment.replace(microsecond=0)
+            micros = round(whole.timestamp()) * 1_000_000 + int(moment.microsecond)
+        return micros if 0 < micros < _LAST_MICROS else None
     except Exception:  # noqa: BLE001 - not a datetime, or one out of the range that has a timestamp
         return None
 
@@ -417,10 +441,8 @@ def _as_int(value: Any) -> int | None:
     """An exact int of ``value``; numpy's integers are some, bool and float are none."""
     if type(value) is int:
         return int(value)
-    if isinstance(value, bool):
-        return None
     try:
-        return int(operator.index(value))
+        return None if isinstance(value, bool) else int(operator.index(value))
     except Exception:  # noqa: BLE001 - no integer, or a hostile one
         return None
 

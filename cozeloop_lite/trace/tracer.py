@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import monotonic_ns, time_ns
 
-from .. import logger, process
+from .. import errors, logger, process
 from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
 from . import content, context, ids, values
 from .encoding import Limits, encode
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
 SPAN_BYTES = 700  # what a small finished span holds in memory, measured on CPython 3.7 to 3.13
+LIGHT_BYTES = 64 * 1024  # content of less never makes the difference between room in the queue and none
 _NO_BAGGAGE: dict[str, str] = {}
 
 
@@ -42,17 +43,35 @@ class Tracer:
     ) -> None:
         from ..config import TraceConfig
 
+        if exporter is not None and not callable(getattr(exporter, "export_spans", None)):
+            raise errors.InvalidParamError("exporter must be an object with a method export_spans(spans)")
         conf = conf or TraceConfig()
-        limits = Limits(workspace_id, conf.normal_field_max_byte, conf.input_output_field_max_byte)
-        self._exporter = SpanExporter(api, lambda span: encode(span, limits), conf, exporter)
+        limits = Limits(
+            workspace_id,
+            conf.normal_field_max_byte,
+            conf.input_output_field_max_byte,
+            conf.ultra_large_report,
+            conf.mask,
+        )
+        self._exporter = SpanExporter(
+            api, workspace_id, lambda span, files: encode(span, limits, files), conf, exporter
+        )
         self._queue = SendQueue(
             self._exporter.send,
             max_count=conf.span_queue_length,
             max_bytes=conf.queue_max_bytes,
             batch_count=conf.span_max_export_batch_length,
             shutdown_timeout=conf.shutdown_timeout,
+            aside=self._exporter.uploads,
         )
-        self._owner = SpanOwner(self._finished, limits.tag_chars, limits.text_chars)
+        self._owner = SpanOwner(
+            self._finished,
+            limits.tag_chars,
+            limits.text_chars,
+            conf.ultra_large_report,
+            conf.record_inputs,
+            conf.record_outputs,
+        )
         self._sample_below = None if conf.sample_rate >= 1 else int(conf.sample_rate * (1 << _RATE_BITS))
         self._sampled_out = 0
         self._closed = False
@@ -140,14 +159,14 @@ class Tracer:
         """Trace, parent id and baggage of a span that is not simply a child of the current one."""
         baggage = _NO_BAGGAGE
         if child_of is not None:
-            parent = child_of if isinstance(child_of, SpanContext) else _foreign(child_of)
+            parent = child_of if issubclass(type(child_of), SpanContext) else _foreign(child_of)
             trace = parent._trace
             if trace.id:
                 if trace.sampled is None:
                     trace = TraceInfo(trace.id, self._sampled(trace.id), trace.state)
                 return trace, parent._id, parent._baggage
             baggage = parent._baggage
-            if trace is NEW_TRACE:
+            if trace.sampled:  # NEW_TRACE or a copy of it, as opposed to NO_TRACE
                 outer = None
         if outer is not None:  # an empty child_of falls back to the current span
             return outer._trace, outer._id, {**outer._baggage, **baggage} if baggage else outer._baggage
@@ -165,8 +184,13 @@ class Tracer:
         if span._trace.sampled is False:
             self._sampled_out += 1
             return
-        size = SPAN_BYTES + content.weight(span)
-        for value in span._tags.values():
+        size = SPAN_BYTES
+        heavy = content.weight(span)
+        if heavy > LIGHT_BYTES and heavy > self._queue.room():
+            content.lighten(span)  # better a span without its files than no span
+            heavy = content.weight(span)
+        size += heavy
+        for value in list(span._tags.values()):  # in one step: another thread may still be writing
             if type(value) is str:
                 size += len(value)
         self._queue.put(span, size)
@@ -182,7 +206,7 @@ def _started(start_time: Any, now_ns: int, mono_ns: int) -> tuple[int, int]:
 
 
 def _label(text: Any) -> str:
-    return "" if text is None else values.error_text(text) if text != "" else ""
+    return text if type(text) is str else "" if text is None else values.error_text(text)
 
 
 def _foreign(context_like: Any) -> SpanContext:
@@ -192,7 +216,8 @@ def _foreign(context_like: Any) -> SpanContext:
             return SpanContext(NO_TRACE, 0, {})
         baggage = context_like.baggage() if callable(context_like.baggage) else context_like.baggage
         found = extract({"X-Cozeloop-Traceparent": "00-%s-%s-01" % (context_like.trace_id, context_like.span_id)})
-        items = {key: value for key, value in dict(baggage or {}).items() if not baggage_fault(key, value)}
+        given = dict(baggage or {}).items()
+        items = {str.__str__(key): str.__str__(value) for key, value in given if not baggage_fault(key, value)}
         return SpanContext(found._trace, found._id, items)
     except Exception as problem:  # noqa: BLE001 - not a context at all
         logger.warn("child_of takes a span or a SpanContext, not %s: %s", values.describe(context_like), problem)

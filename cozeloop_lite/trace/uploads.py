@@ -51,6 +51,7 @@ class Uploads:
         self._bytes = 0
         self._delivered = 0
         self._dropped: dict[str, int] = {}
+        self._hurried = False
         self.added = 0
         self.settled = 0
         self.lost = 0
@@ -75,6 +76,10 @@ class Uploads:
         """Seconds until the next attempt is due; None when no file waits."""
         if not self._waiting:
             return None
+        if self._hurried:
+            self._hurried = False
+            for upload in self._waiting:
+                upload.due = 0.0
         return max(0.0, min(upload.due for upload in self._waiting) - monotonic())
 
     def step(self) -> None:
@@ -87,7 +92,13 @@ class Uploads:
             return
         self._waiting.remove(upload)
         upload.attempts += 1
-        pause = self._attempt(upload)
+        pause = -1.0
+        try:
+            pause = self._attempt(upload)
+        finally:
+            self._settle(upload, pause)
+
+    def _settle(self, upload: Upload, pause: float) -> None:
         if pause > 0 and upload.attempts < MAX_ATTEMPTS:
             upload.due = monotonic() + pause
             self._waiting.append(upload)
@@ -101,15 +112,17 @@ class Uploads:
             self.drop("refused" if pause < 0 else "undeliverable")
 
     def hurry(self) -> None:
-        """Someone flushes: what waits out a pause is due now."""
-        for upload in self._waiting:
-            upload.due = 0.0
+        """Someone flushes: what waits out a pause is due now. May be called by any thread."""
+        self._hurried = True
 
     def abandon(self, reason: str) -> None:
-        """Count all that waits as lost."""
-        self.drop(reason, len(self._waiting))
-        self._waiting.clear()
-        self._bytes = 0
+        """Count all that waits as lost, and say so."""
+        count = len(self._waiting)
+        if count:
+            logger.error("%d files could not be uploaded in time: they are lost", count)
+            self._waiting.clear()
+            self._bytes = 0
+            self.drop(reason, count)
 
     def stats(self) -> dict[str, Any]:
         """The account of files: added = delivered + queued + the sum of dropped."""

@@ -9,21 +9,29 @@ work as the text that can be sent of it.
 from __future__ import annotations
 
 import base64
+import codecs
+import collections
 import collections.abc
 import enum
 import json
 import os
+from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 REPR_CHARS = 1000  # of an object that has no better form than its repr
-MAX_DEPTH = 64  # of containers on the slow way; the fast way goes as deep as Python's recursion limit
+MAX_DEPTH = 64  # of containers on the slow way
+FAST_DEPTH = 400  # of containers on the fast way, which uses the C stack
 MAX_ITEMS = 10_000  # of a lazy or foreign sequence (range, numpy array), which is described rather than listed above it
+MAX_COPIED = 1 << 20  # items of any other container, and bytes: more than that are never sent
 _BIG_INT = 1 << 256  # integers beyond it are written in hexadecimal, cut: their decimal digits cost quadratic time
 
-_STRINGS_OF = ("decimal", "fractions", "uuid", "ipaddress")  # modules whose str() is the value itself
+_name_of = type.__dict__["__name__"].__get__
+
+# Modules whose str() is the value itself (of datetime: timedelta and timezone, the others have isoformat()).
+_STRINGS_OF = frozenset(["datetime", "decimal", "fractions", "ipaddress", "uuid"])
 
 
 def to_text(value: Any, limit: int) -> str | None:
@@ -38,13 +46,15 @@ def to_text(value: Any, limit: int) -> str | None:
     if value is None:
         return None
     try:
-        if kind not in _JSON_TYPES:
-            value = plain(value)
-            if isinstance(value, str):
-                return str(value)
-        if _heavier_than(value, limit):
-            return _first_part(value, limit)
-        return _encode(value)
+        form = value if kind in _JSON_TYPES else plain(value)
+        if isinstance(form, str):
+            return str.__str__(form)[: limit + 1]
+        weigher = _Weigher(limit)
+        if weigher.heavy(form):
+            return _first_part(form, limit)
+        # What the weigher could not look into is weighed as the encoder comes to it.
+        text = _encoder_with(weigher.plain).encode(form) if weigher.foreign else _encode(form)
+        return text if len(text) <= limit else text[: limit + 1]
     except Exception:  # noqa: BLE001 - whatever a foreign object does, the slow way survives it
         return _slow_text(value, limit)
 
@@ -67,24 +77,43 @@ def tag_value(value: Any, limit: int) -> str | int | float | bool | None:
     return text[:limit] if text is not None else None
 
 
+def copied(value: Any, limit: int) -> Any:
+    """A copy of ``value`` as JSON has it, or its text when that is longer than ``limit`` characters. Never raises."""
+    text = to_text(value, limit)
+    return text if text is None or len(text) > limit or type(value) not in _CONTAINERS else json.loads(text)
+
+
 def error_text(error: Any) -> str:
     """What to show of an error: its message; its type where it has none. Never raises, never empty."""
-    if isinstance(error, str):
-        return error or "error"
     try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a raising __str__
-        text = ""
-    return text or describe(error)
+        if isinstance(error, str):
+            return str.__str__(error) or "error"
+        if type(error) is not int and type(error) not in _CONTAINERS:
+            return str(error) or describe(error)
+    except Exception:  # noqa: BLE001, S110 - a raising __str__
+        pass
+    return describe(error)
 
 
 def describe(value: Any) -> str:
-    """``repr``, cut. Never raises."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - a raising __repr__
-        text = "<%s: its repr() failed>" % type(value).__name__
+    """What to show of a value in a message: ``repr``, of a container JSON; cut. Never raises."""
+    if type(value) not in _CONTAINERS:
+        return _repr(value)
+    text = to_text(value, REPR_CHARS) or ""
     return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "…"
+
+
+def _repr(value: Any) -> str:
+    try:
+        text = repr(value) if type(value) is not int or -_BIG_INT < value < _BIG_INT else hex_text(value)
+    except Exception:  # noqa: BLE001 - a raising __repr__
+        text = "<repr() failed> %s" % object.__repr__(value)
+    return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "…"
+
+
+def type_name(value: Any) -> str:
+    """The name of the type of ``value``, whatever its metaclass says. Never raises."""
+    return str(_name_of(type(value)))
 
 
 def plain(value: Any) -> Any:
@@ -96,30 +125,37 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _bytes_text(bytes(value))
+        return _bytes_text(value)
     if isinstance(value, BaseException):
         return "%s: %s" % (kind.__name__, error_text(value))
     if isinstance(value, (set, frozenset)):
         return _sorted(value)
     if isinstance(value, type):
-        return describe(value)
+        return _repr(value)
     if hasattr(kind, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in kind.__dataclass_fields__}
+        every = kind.__dataclass_fields__.items()  # with ClassVar and InitVar; dataclasses.fields() is slow
+        form = {name: getattr(value, name) for name, field in every if field._field_type.name == "_FIELD"}
+        if hasattr(kind, "__leave_out_none__"):  # of spec.tracespec: an absent field is absent from the JSON
+            return {name: item for name, item in form.items() if item is not None}
+        return form
     if hasattr(kind, "model_dump"):  # pydantic 2
         return value.model_dump()
     if hasattr(kind, "__fields__") and hasattr(kind, "dict"):  # pydantic 1
         return value.dict()
     if hasattr(kind, "isoformat"):  # datetime, date, time and what imitates them
         return value.isoformat()
-    if hasattr(kind, "__fspath__"):
+    if hasattr(kind, "__fspath__") and not hasattr(kind, "assert_called"):  # a MagicMock has the first, too
         return os.fsdecode(value)
     if hasattr(kind, "dtype") and hasattr(kind, "tolist"):  # numpy scalars and arrays
-        return value.tolist() if value.size <= MAX_ITEMS else describe(value)
+        return value.tolist() if value.size <= MAX_ITEMS else _repr(value)
     if isinstance(value, collections.abc.Mapping):
-        return dict(value)
-    if isinstance(value, (collections.abc.Sequence, collections.deque)) and not isinstance(value, str):
-        return list(value) if len(value) <= MAX_ITEMS else describe(value)
-    if kind.__module__ in _STRINGS_OF:
+        return dict(value) if len(value) <= MAX_COPIED else {key: value[key] for key in islice(value, MAX_COPIED)}
+    if isinstance(value, _LISTED):
+        return list(islice(value, MAX_COPIED))
+    if isinstance(value, collections.abc.Sequence) and not isinstance(value, str):
+        size = len(value)
+        return list(islice(value, size)) if size <= MAX_ITEMS else _repr(value)
+    if any(base.__module__ in _STRINGS_OF for base in kind.__mro__):
         return str(value)
     if isinstance(value, str):  # a subclass, which may have overridden anything: what it is underneath
         return str.__str__(value)
@@ -127,43 +163,87 @@ def plain(value: Any) -> Any:
         return int.__int__(value)
     if isinstance(value, float):
         return float.__float__(value)
-    return describe(value)
+    return _repr(value)
 
 
 _JSON_TYPES = frozenset([dict, list, tuple, str, int, float, bool, type(None)])
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain)
+_CONTAINERS = frozenset([dict, list, tuple])
+_DICT_ITEMS = (dict.items, collections.OrderedDict.items)
+_LISTED: tuple[Any, ...] = (list, tuple, collections.deque, collections.UserList, collections.abc.MappingView)
+
+
+def _encoder_with(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
+
+
+_encoder = _encoder_with(plain)
 _encode = _encoder.encode
 
 
-def _heavier_than(value: Any, limit: int) -> bool:
-    """Whether the JSON of ``value`` has more than about ``limit`` characters, found out by looking at no more.
+class _Weigher:
+    """Finds out whether the JSON of a value has more than about ``limit`` characters, by looking at no more of it."""
 
-    Raises ValueError for an integer too long to write, which sends the value the slow way.
-    """
-    weight = 0
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        kind = type(item)
-        if kind is str:
-            weight += len(item)
-        elif kind is dict:
-            weight += 4 * len(item)
-            if weight <= limit:
-                stack.extend(item.values())
-        elif kind is list or kind is tuple:
-            weight += 2 * len(item)
-            if weight <= limit:
-                stack.extend(item)
-        elif kind is int and not -_BIG_INT < item < _BIG_INT:
-            raise ValueError("too long to write in decimal")
-        if weight > limit:
-            return True
-    return False
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self.foreign = False  # whether there are objects, whose form the encoder asks for
+
+    def heavy(self, value: Any) -> bool:
+        """Whether it is. Raises ValueError for what has to go the slow way: a long integer, a deep nest."""
+        left = self._left
+        level, depth = [value], 0
+        while level:
+            inner: list[Any] = []
+            for item in level:
+                kind = type(item)
+                if kind not in _JSON_TYPES:
+                    kind = _encoded_as(kind)
+                    self.foreign = self.foreign or kind is object
+                if kind is str:
+                    left -= len(item)
+                elif kind is dict:
+                    left -= 4 * len(item)
+                    if left >= 0:
+                        inner += dict.values(item)
+                elif kind is list or kind is tuple:
+                    left -= 2 * len(item)
+                    if left >= 0:
+                        inner += item
+                elif kind is int and not -_BIG_INT < item < _BIG_INT:
+                    raise ValueError("too long to write in decimal")
+                if left < 0:
+                    return True
+            level = inner
+            depth += 1
+            if depth > FAST_DEPTH:
+                raise ValueError("nested too deeply")
+        self._left = left
+        return False
+
+    def plain(self, value: Any) -> Any:
+        """:func:`plain` for the encoder, with ValueError as soon as it all gets too heavy."""
+        form = plain(value)
+        self._left -= 2
+        if self.heavy(form):
+            raise ValueError("too much to write")
+        return form
+
+
+def _encoded_as(kind: type) -> type:
+    """What the encoder takes a subclass for; ValueError for a container that need not behave as its base does."""
+    if issubclass(kind, dict):
+        if kind.items in _DICT_ITEMS and kind.__len__ is dict.__len__:
+            return dict
+        raise ValueError("a dict of its own kind")
+    for base in (list, tuple):
+        if issubclass(kind, base):
+            if kind.__iter__ is base.__iter__ and kind.__len__ is base.__len__:
+                return base
+            raise ValueError("a sequence of its own kind")
+    return str if issubclass(kind, str) else int if issubclass(kind, int) else object
 
 
 def _first_part(value: Any, limit: int) -> str:
-    """The first ``limit`` characters of the JSON of ``value``, made without making the rest."""
+    """The first ``limit`` characters of the JSON of ``value`` and one more, made without making the rest."""
     parts = []
     size = 0
     for part in _encoder.iterencode(value):
@@ -171,7 +251,7 @@ def _first_part(value: Any, limit: int) -> str:
         size += len(part)
         if size > limit:
             break
-    return "".join(parts)
+    return "".join(parts)[: limit + 1]
 
 
 def _slow_text(value: Any, limit: int) -> str:
@@ -179,24 +259,32 @@ def _slow_text(value: Any, limit: int) -> str:
         tamed = _Tamer(limit).tame(value, 0)
         return tamed if isinstance(tamed, str) else _first_part(tamed, limit)
     except Exception:  # noqa: BLE001 - the last resort must not have exceptions of its own
-        return describe(value)
+        return _repr(value)
 
 
 class _Tamer:
     """Copies a value into one that the encoder takes: cycles, NaN, odd keys and deep nests become text."""
 
     def __init__(self, limit: int) -> None:
-        self._left = limit  # each item is at least a character
+        self._left = limit  # characters: what ends here is longer than that as text
         self._above: set[int] = set()
 
     def tame(self, value: Any, depth: int) -> Any:
-        self._left -= 1
+        try:
+            form = self._tame(value, depth)
+        except Exception:  # noqa: BLE001 - a property or method of a foreign object failed
+            form = _repr(value)
+        self._left -= len(form) + 2 if type(form) is str else 2
+        return form
+
+    def _tame(self, value: Any, depth: int) -> Any:
         if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
             return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
         if isinstance(value, int) and not -_BIG_INT < value < _BIG_INT:
             return hex_text(value)
         if isinstance(value, (str, int, float)) or value is None:
-            return value if type(value) in _JSON_TYPES else plain(value)
+            form = value if type(value) in _JSON_TYPES else plain(value)
+            return form if type(form) in _JSON_TYPES else _repr(value)
         if depth >= MAX_DEPTH:
             return "<nested too deeply>"
         if id(value) in self._above:
@@ -210,10 +298,10 @@ class _Tamer:
     def _inside(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
             result = {}
-            for key, item in list(value.items()):
+            for key, item in list(islice(value.items(), max(0, self._left))):
                 if self._left <= 0:
                     break
-                result[key if isinstance(key, str) else self._key(key)] = self.tame(item, depth + 1)
+                result[key if type(key) is str else self._key(key)] = self.tame(item, depth + 1)
             return result
         if isinstance(value, (list, tuple)):
             items = []
@@ -222,17 +310,15 @@ class _Tamer:
                     break
                 items.append(self.tame(item, depth + 1))
             return items
-        try:
-            form = plain(value)
-        except Exception:  # noqa: BLE001 - a property or method of a foreign object failed
-            return describe(value)
-        return self.tame(form, depth + 1)
+        return self.tame(plain(value), depth + 1)
 
     def _key(self, key: Any) -> str:
-        if key is None or isinstance(key, (bool, int, float)):
-            return _encode(self.tame(key, 0)).strip('"')
-        form = self.tame(key, MAX_DEPTH - 1)
-        return form if isinstance(form, str) else describe(key)
+        if type(key) in _JSON_TYPES and not isinstance(key, tuple):
+            return _encode(self.tame(key, MAX_DEPTH)).strip('"')
+        form = self.tame(key, MAX_DEPTH - 2)
+        if isinstance(form, (int, float)):
+            return _encode(form)
+        return form if type(form) is str else _repr(key)
 
 
 def hex_text(value: int) -> str:
@@ -242,14 +328,18 @@ def hex_text(value: int) -> str:
     return hex(top) + ("…" if bits > 4 * REPR_CHARS else "")
 
 
-def _bytes_text(data: bytes) -> str:
+def _bytes_text(data: bytes | bytearray | memoryview) -> str:
+    data = bytes(data[:MAX_COPIED])
     try:
-        return data.decode("utf-8")
+        # Not final: the cut may have gone through a character.
+        return codecs.utf_8_decode(data, "strict", len(data) < MAX_COPIED)[0]
     except UnicodeDecodeError:
         return base64.b64encode(data).decode("ascii")
 
 
 def _sorted(items: set[Any] | frozenset[Any]) -> list[Any]:
+    if len(items) > MAX_ITEMS:
+        return list(islice(items, MAX_COPIED))
     try:
         return sorted(items)
     except Exception:  # noqa: BLE001 - what has no order keeps the set's own

@@ -1,0 +1,226 @@
+"""Large texts and files on their way to a real server: uploaded, retried, bounded, counted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+
+import pytest
+
+import cozeloop_lite
+from cozeloop_lite.local import StandInServer
+from cozeloop_lite.spec.tracespec import ModelImageURL, ModelInput, ModelMessage, ModelMessagePart
+from support.recording import RecordingServer, json_answer
+
+INGEST, UPLOAD = "/v1/loop/traces/ingest", "/v1/loop/files/upload"
+
+
+def image(content, name=None):
+    url = "data:image/png;base64," + base64.b64encode(content).decode()
+    return ModelMessagePart(type="image_url", image_url=ModelImageURL(name=name, url=url))
+
+
+def model_input(*parts):
+    return ModelInput(messages=[ModelMessage(role="user", parts=list(parts))])
+
+
+def by_path(answers):
+    """A server's answer for each path; anything else is a success."""
+
+    def answer(request):
+        return answers.get(request.path, lambda: json_answer({"code": 0, "msg": ""}))()
+
+    return answer
+
+
+def uploads(server):
+    return [request for request in server.requests if request.path == UPLOAD]
+
+
+def test_the_stand_in_server_keeps_files_and_warns_about_none():
+    with StandInServer() as server, cozeloop_lite.new_client(server.url, "7", "t", ultra_large_report=True) as client:
+        with client.start_span("model", "model") as span:
+            span.set_input(model_input(image(b"one", "a.png"), image(b"two"), image(b"one")))
+            span.set_output("x" * 2_000_000)
+        assert client.flush(30)
+        (stored,) = server.store.spans()
+        storage = json.loads(stored["object_storage"])
+        keys = [entry["tos_key"] for entry in storage["Attachments"]]
+        assert [server.store.file("7", key) for key in keys] == [b"one", b"two"]
+        assert server.store.file("7", storage["output_tos_key"]) == b"x" * 2_000_000
+        urls = [part["image_url"]["url"] for part in json.loads(stored["input"])["messages"][0]["parts"]]
+        assert urls == [keys[0], keys[1], keys[0]]
+        assert stored["output"] == "x" * 1000
+        assert stored["warnings"] == []
+        assert client.stats()["files"] == {"delivered": 3, "queued": 0, "dropped": {}}
+
+
+def test_without_ultra_large_report_a_large_text_is_cut():
+    with RecordingServer() as server, cozeloop_lite.new_client(server.url, "7", "t") as client:
+        with client.start_span("s") as span:
+            span.set_input("x" * 2_000_000)
+        with client.start_span("told") as span:
+            span.set_ultra_large_report(True)
+            span.set_input("x" * 2_000_000)
+        assert client.flush(30)
+        cut, whole = server.spans()
+        assert len(cut["input"]) == 1_048_576
+        assert json.loads(cut["system_tags_string"]["cut_off"]) == ["input"]
+        assert len(whole["input"]) == 1000
+        assert len(uploads(server)) == 1
+
+
+def test_an_upload_that_fails_is_tried_again_and_spans_go_on_meanwhile():
+    failures = [json_answer({}, status=503) for _ in range(2)]
+    answer = by_path({UPLOAD: lambda: failures.pop() if failures else json_answer({"code": 0})})
+    with RecordingServer() as server, cozeloop_lite.new_client(server.url, "7", "t") as client:
+        server.default = answer
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one")))
+        for _ in range(3):
+            client.start_span("other").finish()
+        assert client.flush(30)
+        assert len(uploads(server)) == 3
+        assert len(server.spans()) == 4
+        assert client.stats()["files"] == {"delivered": 1, "queued": 0, "dropped": {}}
+
+
+def test_an_upload_that_is_refused_is_counted():
+    answer = by_path({UPLOAD: lambda: json_answer({"code": 602001001, "msg": "file size is too large"})})
+    with RecordingServer() as server, cozeloop_lite.new_client(server.url, "7", "t") as client:
+        server.default = answer
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one"), image(b"two")))
+        assert client.flush(30) is False
+        assert client.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"refused": 2}}
+        assert client.stats()["delivered"] == 1
+
+
+def test_files_of_a_span_that_was_refused_are_not_sent():
+    answer = by_path({INGEST: lambda: json_answer({"code": 600904002, "msg": "invalid param"})})
+    with RecordingServer() as server, cozeloop_lite.new_client(server.url, "7", "t") as client:
+        server.default = answer
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one")))
+        assert client.flush(30) is False
+        assert not uploads(server)
+
+
+def test_an_upload_holds_spans_back_for_no_longer_than_itself():
+    blocked, release = threading.Event(), threading.Event()
+
+    def slow(request):
+        if request.path == UPLOAD:
+            blocked.set()
+            release.wait(30)
+        return json_answer({"code": 0, "msg": ""})
+
+    with RecordingServer() as server, cozeloop_lite.new_client(server.url, "7", "t", upload_timeout=60) as client:
+        server.default = slow
+        with client.start_span("s") as span:
+            span.set_input(model_input(*[image(b"%d" % number) for number in range(5)]))
+        flushing = threading.Thread(target=client.flush, args=(30,))
+        flushing.start()
+        assert blocked.wait(30)
+        for _ in range(100):
+            client.start_span("more").finish()
+        release.set()
+        flushing.join()
+        assert client.flush(30)
+        order = [request.path for request in server.requests]
+        assert order[:3] == [INGEST, UPLOAD, INGEST]
+        assert order.count(UPLOAD) == 5
+
+
+def test_close_does_not_wait_for_uploads_longer_than_it_may():
+    release = threading.Event()
+
+    def stuck(request):
+        if request.path == UPLOAD:
+            release.wait(30)
+        return json_answer({"code": 0, "msg": ""})
+
+    with RecordingServer() as server:
+        server.default = stuck
+        client = cozeloop_lite.new_client(server.url, "7", "t")
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one"), image(b"two")))
+        assert client.close(timeout=0.5) is False
+        assert client.stats()["delivered"] == 1
+        release.set()
+
+
+@pytest.mark.parametrize("count", [100])
+def test_a_hundred_images_in_one_span(count):
+    with StandInServer() as server, cozeloop_lite.new_client(server.url, "7", "t") as client:
+        with client.start_span("model", "model") as span:
+            span.set_input(model_input(*[image(b"%d" % number) for number in range(count)]))
+        assert client.flush(30)
+        (stored,) = server.store.spans()
+        kept = json.loads(stored["object_storage"])["Attachments"]
+        assert 10 <= len(kept) == len(server.store.files())
+        assert stored["warnings"] == []
+        assert "cut_off" in stored["system_tags_string"]
+        assert "not_uploaded" in stored["tags_string"]
+
+
+def test_more_bytes_than_may_wait_cost_the_files_and_not_the_span():
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", queue_max_bytes=200_000)
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"x" * 300_000)))
+        assert client.close()
+        (sent,) = server.spans()
+        assert "too many bytes" in sent["tags_string"]["not_uploaded"]
+        assert json.loads(sent["input"])["messages"][0]["parts"][0]["image_url"]["url"] == ""
+        assert not uploads(server)
+
+
+def test_what_is_kept_out_is_kept_out():
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", record_inputs=False, record_outputs=False)
+        with client.start_span("s") as span:
+            span.set_input("secret")
+            span.set_output({"secret": 1})
+            span.set_tags({"input": "secret", "output": "secret", "other": "told"})
+        assert cozeloop_lite.observe(lambda secret: secret, record_inputs=True, client=client)("secret") == "secret"
+        assert client.close()
+        assert "secret" not in "".join(json.dumps([sent["input"], sent["output"]]) for sent in server.spans())
+        assert server.spans()[0]["tags_string"] == {"other": "told"}
+
+
+def test_a_mask_sees_every_text_and_the_keys_of_files_survive_it():
+    def mask(text):
+        return text.replace("secret", "***").translate({ord(digit): "#" for digit in "0123456789"})
+
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask, ultra_large_report=True)
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one"), ModelMessagePart(type="text", text="the secret 12")))
+            span.set_output("secret" * 400_000)
+            span.set_tags({"a": "secret", "n": 5})
+            span.set_error("secret 12")
+            span.set_baggage({"b": "secret"})
+        assert client.close()
+        (sent,) = server.spans()
+        (entry,) = json.loads(sent["object_storage"])["Attachments"]
+        assert '"url":"%s"' % entry["tos_key"] in sent["input"]
+        assert "the *** ##" in sent["input"]
+        assert sent["tags_string"] == {"a": "***", "error": "*** ##", "b": "***"}
+        assert sent["tags_long"] == {"n": 5}
+        assert all(b"secret" not in request.body for request in server.requests)
+
+
+def test_a_mask_that_fails_lets_nothing_through():
+    def mask(text):
+        raise RuntimeError(text)
+
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
+        with client.start_span("s") as span:
+            span.set_input("secret")
+            span.set_tags({"a": "secret"})
+        assert client.close()
+        assert b"secret" not in server.requests[0].body
+        assert server.spans()[0]["input"] == "(masked: the mask failed)"
