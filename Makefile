@@ -17,6 +17,7 @@ test: $(VENV)/tests  ## all tests, on the Python of $(PYTHON)
 lint: $(VENV)/lint  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing/user_program.py
 
 matrix:  ## the tests on every CPython from 3.7 up that is on this machine, with urllib3 1.26 and 2.x
 	$(PYTHON) tests/matrix.py

@@ -16,63 +16,62 @@ import importlib
 from . import process as _process
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .api.client import ApiClient
-    from .client import (
-        Client,
-        close,
-        flush,
-        get_default_client,
-        get_span_from_context,
-        get_span_from_header,
-        new_client,
-        set_default_client,
-        start_span,
-        stats,
-        workspace_id,
-    )
-    from .config import (
-        CN_BASE_URL,
-        ENV_API_BASE_URL,
-        ENV_API_TOKEN,
-        ENV_JWT_OAUTH_CLIENT_ID,
-        ENV_JWT_OAUTH_PRIVATE_KEY,
-        ENV_JWT_OAUTH_PUBLIC_KEY_ID,
-        ENV_WORKSPACE_ID,
-        APIBasePath,
-        QueueConf,
-        TagTruncateConf,
-    )
-    from .decorator import observe, traceable
-    from .errors import (
-        AuthenticationError,
-        AuthError,
-        AuthInfoRequiredError,
-        BadRequestError,
-        ClientClosedError,
-        HeaderParentError,
-        HttpError,
-        InternalError,
-        InternalServerError,
-        InvalidParamError,
-        LoopError,
-        NetworkError,
-        NotFoundError,
-        ParsePrivateKeyError,
-        PermissionDeniedError,
-        PropertyUnprovidedError,
-        RateLimitError,
-        RemoteServiceError,
-        RequestTimeoutError,
-        TemplateError,
-    )
-    from .logger import add_log_handler, set_log_level
-    from .propagation import SpanContext, extract, inject
-    from .spec.tracespec import SpanKind
-    from .trace.bind import BoundExecutor, bind
-    from .trace.exporter import FinishEventInfo
-    from .trace.span import Span
-    from .trace.tracer import Tracer
+if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot follow __getattr__
+    from .api.client import ApiClient as ApiClient
+    from .client import Client as Client
+    from .client import close as close
+    from .client import flush as flush
+    from .client import get_default_client as get_default_client
+    from .client import get_span_from_context as get_span_from_context
+    from .client import get_span_from_header as get_span_from_header
+    from .client import new_client as new_client
+    from .client import set_default_client as set_default_client
+    from .client import start_span as start_span
+    from .client import stats as stats
+    from .client import workspace_id as workspace_id
+    from .config import CN_BASE_URL as CN_BASE_URL
+    from .config import ENV_API_BASE_URL as ENV_API_BASE_URL
+    from .config import ENV_API_TOKEN as ENV_API_TOKEN
+    from .config import ENV_JWT_OAUTH_CLIENT_ID as ENV_JWT_OAUTH_CLIENT_ID
+    from .config import ENV_JWT_OAUTH_PRIVATE_KEY as ENV_JWT_OAUTH_PRIVATE_KEY
+    from .config import ENV_JWT_OAUTH_PUBLIC_KEY_ID as ENV_JWT_OAUTH_PUBLIC_KEY_ID
+    from .config import ENV_WORKSPACE_ID as ENV_WORKSPACE_ID
+    from .config import APIBasePath as APIBasePath
+    from .config import QueueConf as QueueConf
+    from .config import TagTruncateConf as TagTruncateConf
+    from .decorator import observe as observe
+    from .decorator import traceable as traceable
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import AuthError as AuthError
+    from .errors import AuthInfoRequiredError as AuthInfoRequiredError
+    from .errors import BadRequestError as BadRequestError
+    from .errors import ClientClosedError as ClientClosedError
+    from .errors import HeaderParentError as HeaderParentError
+    from .errors import HttpError as HttpError
+    from .errors import InternalError as InternalError
+    from .errors import InternalServerError as InternalServerError
+    from .errors import InvalidParamError as InvalidParamError
+    from .errors import LoopError as LoopError
+    from .errors import NetworkError as NetworkError
+    from .errors import NotFoundError as NotFoundError
+    from .errors import ParsePrivateKeyError as ParsePrivateKeyError
+    from .errors import PermissionDeniedError as PermissionDeniedError
+    from .errors import PropertyUnprovidedError as PropertyUnprovidedError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import RemoteServiceError as RemoteServiceError
+    from .errors import RequestTimeoutError as RequestTimeoutError
+    from .errors import TemplateError as TemplateError
+    from .logger import add_log_handler as add_log_handler
+    from .logger import set_log_level as set_log_level
+    from .propagation import SpanContext as SpanContext
+    from .propagation import extract as extract
+    from .propagation import inject as inject
+    from .spec.tracespec import SpanKind as SpanKind
+    from .trace.bind import BoundExecutor as BoundExecutor
+    from .trace.bind import bind as bind
+    from .trace.exporter import FinishEventInfo as FinishEventInfo
+    from .trace.span import Span as Span
+    from .trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
 
@@ -97,10 +96,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = [
-    "__version__",
-    *_HOME_OF,
-]
+if not TYPE_CHECKING:
+    __all__ = ["__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> object:

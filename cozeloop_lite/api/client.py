@@ -54,7 +54,7 @@ class ApiClient:
         self._base = config.base_url(api_base_url)
         self._token = config.token(api_token)
         self.timeout = config.seconds("timeout", timeout, config.TIMEOUT)
-        self._upload_timeout = config.seconds("upload_timeout", upload_timeout, config.UPLOAD_TIMEOUT)
+        self.upload_timeout = config.seconds("upload_timeout", upload_timeout, config.UPLOAD_TIMEOUT)
         self._headers = {**_identity(), **config.headers(headers)}
         self._given_pool = http_client
         self._pool: urllib3.PoolManager | None = None
@@ -66,11 +66,11 @@ class ApiClient:
         """Equal for equal settings."""
         return (
             self._base,
-            self._token,
+            config.comparable(self._token),
             self.timeout,
-            self._upload_timeout,
+            self.upload_timeout,
             tuple(sorted(self._headers.items())),
-            self._given_pool,
+            config.comparable(self._given_pool),
         )
 
     def __repr__(self) -> str:
@@ -142,7 +142,7 @@ class ApiClient:
         parts: list[Any] = list((fields or {}).items())
         parts.append(("file", (filename, content, "application/octet-stream")))
         body, content_type = encode_multipart_formdata(parts)
-        seconds = config.seconds("timeout", timeout, self._upload_timeout)
+        seconds = config.seconds("timeout", timeout, self.upload_timeout)
         return self._call("POST", path, None, body, {"Content-Type": content_type}, seconds)
 
     def close(self) -> None:

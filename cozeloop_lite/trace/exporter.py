@@ -124,14 +124,15 @@ class SpanExporter:
             self._post: Callable[[bytes, float], Any] = lambda body, seconds: api.request(
                 "POST", conf.ingest_path, body, timeout=seconds
             )
-            self._post_file: Callable[[Upload], Any] | None = lambda upload: api.upload_file(
-                conf.upload_path, upload.content, upload.key, {"workspace_id": workspace_id}
+            self._post_file: Callable[[Upload, float], Any] | None = lambda upload, seconds: api.upload_file(
+                conf.upload_path, upload.content, upload.key, {"workspace_id": workspace_id}, timeout=seconds
             )
         else:
             self._post = lambda body, seconds: sink.export_spans(_spans_of(body))
             export = getattr(sink, "export_files", None)
-            self._post_file = export and (lambda upload: export({upload.key: upload.content}))
+            self._post_file = export and (lambda upload, seconds: export({upload.key: upload.content}))
         self._timeout = api.timeout
+        self._upload_timeout = api.upload_timeout
         self.uploads = Uploads(self._upload, conf.queue_max_bytes)
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
@@ -300,14 +301,17 @@ class SpanExporter:
             queue.settle(len(batch) - len(young), TOO_OLD)
         return young
 
-    def _upload(self, upload: Upload) -> float:
+    def _upload(self, upload: Upload, time_left: Callable[[float], float]) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
         if self._post_file is None:  # the program's exporter takes no files
             return 0
+        seconds = time_left(self._upload_timeout)
+        if not seconds:
+            return FIRST_PAUSE
         began = monotonic()
         pause, detail = 0.0, ""
         try:
-            self._post_file(upload)
+            self._post_file(upload, seconds)
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
             verdict, detail = _judge(problem), _words(problem)
             logger.warn("a file could not be uploaded: %s", detail)
@@ -342,7 +346,8 @@ class SpanExporter:
 
 def _pause(attempt: int) -> float:
     """Seconds until the next attempt. Full jitter: clients that fail together do not come back together."""
-    return float(ids.source.fraction()) * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
+    longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
+    return ids.source.fraction() * longest
 
 
 def _judge(problem: BaseException) -> int:

@@ -58,7 +58,7 @@ class SendQueue:
         aside: Uploads | None = None,
     ) -> None:
         self._send = send
-        self._aside = aside or Uploads(lambda upload: 0, 0)
+        self._aside = aside or Uploads(lambda upload, time_left: 0, 0)
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._batch_count = batch_count
@@ -414,7 +414,7 @@ class SendQueue:
             self._alarm.acquire(True, min(pause, patience))
             return True
         try:
-            self._aside.step()
+            self._aside.step(self.time_left)
         except BaseException as problem:  # noqa: BLE001 - see _deliver
             logger.error("a file was lost by a fault of this library, please report it: %r", problem)
         with self._changed:

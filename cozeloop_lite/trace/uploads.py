@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    TimeLeft = Callable[[float], float]
+
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
 
 
@@ -34,13 +36,12 @@ class Uploads:
     """The files in waiting.
 
     Args:
-        attempt: ``attempt(upload)`` tries one and returns the seconds until it should be tried again, 0 when it
-        arrived,
-            or a negative number when there is no use.
+        attempt: ``attempt(upload, time_left)`` tries one and returns the seconds until it should be tried again, 0 when
+            it arrived, or a negative number when there is no use. ``time_left(seconds)`` is what it may take of those.
         max_bytes: how many bytes may wait.
     """
 
-    def __init__(self, attempt: Callable[[Upload], float], max_bytes: int) -> None:
+    def __init__(self, attempt: Callable[[Upload, TimeLeft], float], max_bytes: int) -> None:
         self._attempt = attempt
         self._max_bytes = max_bytes
         self.reset()
@@ -82,7 +83,7 @@ class Uploads:
                 upload.due = 0.0
         return max(0.0, min(upload.due for upload in self._waiting) - monotonic())
 
-    def step(self) -> None:
+    def step(self, time_left: TimeLeft) -> None:
         """Try the first file that is due, if there is one."""
         now = monotonic()
         for upload in self._waiting:
@@ -94,7 +95,7 @@ class Uploads:
         upload.attempts += 1
         pause = -1.0
         try:
-            pause = self._attempt(upload)
+            pause = self._attempt(upload, time_left)
         finally:
             self._settle(upload, pause)
 

@@ -16,7 +16,7 @@ from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import config, propagation
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
-from cozeloop_lite.trace import encoding, exporter, queue, span
+from cozeloop_lite.trace import encoding, exporter, media, queue, span, uploads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,13 +65,13 @@ def test_python_block_runs_and_what_it_records_arrives(number, tmp_path):
         spans = server.store.spans()
         assert server.store.warnings() == []
         assert server.store.stats()["refused"] == {}
-    if "start_span" in code and "StandInServer" not in code:
+    if re.search("start_span|observe|traceable", code) and "StandInServer" not in code:
         assert spans
     following = BLOCKS[number + 1] if number + 1 < len(BLOCKS) else ("", "")
     if following[0] == "text":
         assert shape(render(spans))[1:] == shape(following[1].splitlines())
-    for printed in re.findall(r"^# (True .*)", code, flags=re.M):
-        assert printed in result.stdout
+    for printed in re.findall(r"^# (True .*(?:\n#  .*)*)", code, flags=re.M):
+        assert printed.replace("\n# ", "") in result.stdout
 
 
 def test_there_are_trees_and_printed_lines_to_compare():
@@ -96,9 +96,8 @@ def test_command_has_the_options_shown(line, capsys):
 
 
 def test_settings_are_the_arguments_of_new_client():
-    assert [row[0].strip("`") for row in rows("Settings")] and {row[0].strip("`") for row in rows("Settings")} == set(
-        inspect.signature(cozeloop_lite.new_client).parameters
-    )
+    named = [name for row in rows("Settings") for name in re.findall(r"`(\w+)`", row[0])]
+    assert named and sorted(named) == sorted(inspect.signature(cozeloop_lite.new_client).parameters)
 
 
 def test_environment_variables_are_read():
@@ -125,7 +124,10 @@ def test_limits_are_those_of_the_code():
     assert limit["key of a tag"] == "%d bytes" % encoding.KEY_BYTES
     assert limit["value of a tag"] == "%d bytes" % encoding.VALUE_BYTES
     assert limit["tags of a span"].startswith("%d;" % span.MAX_TAGS)
-    assert limit["input, output"] == "%d MiB each" % (encoding.TEXT_BYTES >> 20)
+    file_mib = -(-media.MAX_FILE_BYTES >> 20)
+    text_mib = (encoding.TEXT_BYTES >> 20, file_mib)
+    assert limit["input, output"] == "%d MiB each; with `ultra_large_report` %d MiB each" % text_mib
+    assert limit["images and files"].startswith("%d MiB each, %d in an input or output" % (file_mib, media.MAX_LIFTED))
     assert limit["a span as JSON"].startswith("%d MiB;" % -(-encoding.MAX_SPAN_BYTES >> 20))
     assert limit["a request"] == "%d spans, %d MiB" % (config.BATCH_COUNT, queue.BATCH_BYTES >> 20)
     item = propagation.MAX_ITEM_BYTES
@@ -147,6 +149,7 @@ def test_times_of_retrying_are_those_of_the_code():
     assert "up to %g s" % exporter.LONGEST_PAUSE in text
     assert "%d h old" % (exporter.MAX_AGE_SECONDS // 3600) in text
     assert exporter.DOUBTFUL_ATTEMPTS == 3 and "Tried three times" in text
+    assert "up to %d times" % uploads.MAX_ATTEMPTS in text
 
 
 def test_names_in_the_text_exist():

@@ -1,0 +1,767 @@
+"""The queue between the program and the network, with nothing but items and a function that takes them."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+
+import pytest
+
+from cozeloop_lite import process
+from cozeloop_lite.trace import queue as queue_module
+from cozeloop_lite.trace.queue import SendQueue
+
+SOON = 10  # seconds that no test waits unless it fails
+
+
+class Sender:
+    """Takes batches as they come; with ``hold``, each only when ``go`` is set."""
+
+    def __init__(self, hold=False):
+        self.batches = []
+        self.threads = set()
+        self.busy = threading.Event()
+        self.go = threading.Event()
+        if not hold:
+            self.go.set()
+
+    def __call__(self, items, queue):
+        self.threads.add(threading.current_thread())
+        self.batches.append(items)
+        self.busy.set()
+        assert self.go.wait(SOON)
+        queue.settle(len(items))
+
+    @property
+    def items(self):
+        return [item for batch in self.batches for item in batch]
+
+
+@pytest.fixture
+def make_queue():
+    made = []
+
+    def make(send, max_count=100_000, max_bytes=1 << 30, batch_count=100, shutdown_timeout=5.0):
+        queue = SendQueue(send, max_count, max_bytes, batch_count, shutdown_timeout)
+        made.append((queue, send))
+        return queue
+
+    yield make
+    for queue, send in made:
+        getattr(send, "go", threading.Event()).set()
+        queue.close(1)
+
+
+def no_threads(monkeypatch):
+    """As at the end of the interpreter: no thread can be started any more."""
+
+    def start(self):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def account(queue):
+    stats = queue.stats()
+    return {name: stats[name] for name in ("finished", "delivered", "queued", "dropped")}
+
+
+def in_thread(function):
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+# -- items and batches
+
+
+def test_items_arrive_in_order_in_batches_of_at_most_the_configured_count(make_queue):
+    sender = Sender()
+    queue = make_queue(sender, batch_count=10)
+    for number in range(95):
+        queue.put(number, 1)
+    assert queue.flush(SOON)
+    assert sender.items == list(range(95))
+    assert max(map(len, sender.batches)) == 10
+
+
+def test_a_batch_has_at_most_4_mib_but_an_item_over_that_still_goes_alone(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert not queue.flush(0.05)  # now the thread is busy, and the rest waits together
+    for name, mib in [("a", 1), ("b", 3), ("c", 1), ("d", 9), ("e", 1)]:
+        queue.put(name, mib << 20)
+    sender.go.set()
+    assert queue.flush(SOON)
+    assert sender.batches[1:] == [["a", "b"], ["c"], ["d"], ["e"]]
+
+
+def test_there_is_no_thread_before_the_first_item_and_one_for_all_of_them(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+    assert queue.flush(SOON)
+    assert queue._thread is None
+    for _ in range(3):
+        queue.put("item", 1)
+        assert queue.flush(SOON)
+    assert sender.threads == {queue._thread}
+
+
+def test_an_item_leaves_without_a_flush_after_the_linger_time(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.05)
+    sender = Sender()
+    make_queue(sender).put("item", 1)
+    assert sender.busy.wait(SOON)
+
+
+def test_a_full_batch_does_not_linger(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    for count, size in [(100, 1), (4, 1 << 20)]:
+        sender = Sender()
+        queue = make_queue(sender)
+        for number in range(count):
+            queue.put(number, size)
+        assert sender.busy.wait(SOON)
+
+
+def test_no_wake_up_is_lost_however_put_and_sleep_interleave(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    arrived = threading.Semaphore(0)
+
+    def send(items, queue):
+        queue.settle(len(items))
+        for _ in items:
+            arrived.release()
+
+    queue = make_queue(send)
+    for number in range(3000):
+        queue.put(number, 1)
+        if number % 3:
+            assert arrived.acquire(timeout=SOON), "asleep with item %d waiting" % number
+        else:
+            queue.put(number, 1)
+            assert arrived.acquire(timeout=SOON)
+            assert arrived.acquire(timeout=SOON)
+
+
+def test_an_interrupt_in_the_middle_of_waking_the_thread_does_not_leave_it_asleep(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert queue.flush(SOON)
+
+    class Interrupting(SendQueue):
+        @property
+        def _wake_bytes(self):
+            return 1 << 62
+
+        @_wake_bytes.setter
+        def _wake_bytes(self, value):
+            if threading.current_thread() is threading.main_thread() and value == queue_module.NEVER:
+                raise KeyboardInterrupt
+
+    queue.__class__ = Interrupting
+    deadline = time.monotonic() + SOON
+    with pytest.raises(KeyboardInterrupt):
+        while time.monotonic() < deadline:  # until the thread sleeps and needs waking
+            queue.put("second", 1)
+    queue.__class__ = SendQueue
+    queue.put("third", 1)
+    while "third" not in sender.items and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert "third" in sender.items
+
+
+def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    looks = []
+
+    class Alarm:
+        def __init__(self, lock):
+            self._lock = lock
+
+        def acquire(self, *args):
+            looks.append(args)
+            return self._lock.acquire(*args)
+
+        def release(self):
+            self._lock.release()
+
+    queue._alarm = Alarm(queue._alarm)
+    queue.put("wake it once", 1)
+    assert queue.flush(SOON)
+    before = len(looks)
+    time.sleep(0.2)
+    assert len(looks) - before <= 2
+
+
+# -- the bounds
+
+
+def test_a_full_queue_drops_and_counts_the_new_item_at_once(make_queue, logged):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, max_count=10)
+    for number in range(25):
+        queue.put(number, 1)
+    assert account(queue) == {"finished": 25, "delivered": 0, "queued": 10, "dropped": {"queue_full": 15}}
+    sender.go.set()
+    assert queue.flush(SOON)
+    assert sorted(sender.items) == list(range(10))
+    assert account(queue) == {"finished": 25, "delivered": 10, "queued": 0, "dropped": {"queue_full": 15}}
+    assert [message for message in logged() if "full" in message] == [
+        "[cozeloop] the queue is full: spans are dropped until the server has taken those that wait"
+    ]
+
+
+def test_bytes_are_bounded_too_and_are_free_again_after_delivery(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, max_bytes=1000)
+    for number in range(5):
+        queue.put(number, 300)
+    assert queue.stats()["dropped"] == {"queue_full": 2}
+    sender.go.set()
+    assert queue.flush(SOON)
+    for number in range(3):
+        queue.put(number, 300)
+    assert queue.stats()["dropped"] == {"queue_full": 2}
+
+
+def test_the_account_balances_at_every_instant_under_load(make_queue):
+    reasons = ["", "refused", ""]
+
+    def send(items, queue):
+        for number, _ in enumerate(items):
+            queue.settle(1, reasons[number % 3])
+
+    queue = make_queue(send, max_count=300)
+    per_thread, threads = 5000, 4
+    stop = threading.Event()
+    samples = []
+
+    def sample():
+        while not stop.is_set():
+            samples.append(queue.stats())
+
+    sampler = in_thread(sample)
+    workers = [in_thread(lambda: [queue.put("item", 1) for _ in range(per_thread)]) for _ in range(threads)]
+    for worker in workers:
+        worker.join()
+    queue.flush(SOON)
+    stop.set()
+    sampler.join()
+    samples.append(queue.stats())
+    finished = [stats["finished"] for stats in samples]
+    assert finished == sorted(finished)
+    assert all(s["finished"] == s["delivered"] + s["queued"] + sum(s["dropped"].values()) for s in samples)
+    assert finished[-1] == per_thread * threads
+    assert samples[-1]["queued"] == 0
+
+
+# -- flush
+
+
+def test_flush_is_false_when_something_was_lost_and_true_again_afterwards(make_queue):
+    reason = ["refused"]
+    queue = make_queue(lambda items, queue: queue.settle(len(items), reason[0]))
+    queue.put("item", 1)
+    assert not queue.flush(SOON)
+    assert queue.flush(SOON)
+    reason[0] = ""
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.05, float("nan")])
+def test_flush_ends_in_time_when_nothing_moves(make_queue, timeout):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    began = time.monotonic()
+    assert not queue.flush(timeout)
+    assert time.monotonic() - began < 5
+
+
+def test_flush_covers_a_batch_as_a_whole_even_if_its_later_items_are_settled_first(make_queue):
+    first_settled, go = threading.Event(), threading.Event()
+
+    def send(items, queue):
+        queue.settle(len(items) - 1)
+        first_settled.set()
+        go.wait(SOON)
+        queue.settle(1)
+
+    queue = make_queue(send, batch_count=10)
+    results = []
+    queue._start = lambda: None  # so that the flush is asked for one item, and ten are in the batch
+    queue.put(0, 1)
+    del queue._start
+    target = queue._taken + len(queue._items)
+    for number in range(1, 10):
+        queue.put(number, 1)
+    flusher = in_thread(lambda: results.append(queue._wait_until(target, time.monotonic() + SOON)))
+    assert first_settled.wait(SOON)
+    flusher.join(0.1)
+    assert results == []
+    go.set()
+    flusher.join(SOON)
+    assert results == [True]
+
+
+def test_flush_from_many_threads_at_once(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+    results = []
+
+    def work():
+        for number in range(50):
+            queue.put(number, 1)
+            results.append(queue.flush(SOON))
+
+    workers = [in_thread(work) for _ in range(20)]
+    for worker in workers:
+        worker.join(30)
+    assert results == [True] * 1000
+    assert len(sender.items) == 1000
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+def test_flush_and_put_in_a_signal_handler_while_the_main_thread_flushes(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    results = []
+
+    def handler(number, frame):
+        queue.put("from the handler", 1)
+        results.append(queue.flush(0.01))
+        sender.go.set()
+        results.append(queue.flush(SOON))
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    try:
+        queue.put("item", 1)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert queue.flush(SOON)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert results == [False, True]
+    assert sorted(sender.items) == ["from the handler", "item"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+def test_signal_handlers_interrupt_put_anywhere_and_nothing_is_lost(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+    fired = []
+
+    def handler(number, frame):
+        fired.append(1)
+        queue.put("from the handler", 1)
+        if len(fired) % 10 == 0:
+            queue.flush(0.001)
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        count, end = 0, time.monotonic() + 0.7
+        while time.monotonic() < end:
+            queue.put("item", 1)
+            count += 1
+            if count % 500 == 0:
+                queue.flush(SOON)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert queue.flush(SOON)
+    stats = queue.stats()
+    assert stats["finished"] == count + len(fired)
+    assert stats["delivered"] + sum(stats["dropped"].values()) == stats["finished"]
+    assert queue._bytes_in == queue._bytes_out == 0
+
+
+def test_flush_and_close_on_the_sending_thread_do_not_wait_for_themselves(make_queue):
+    results = []
+
+    def send(items, queue):
+        results.append(queue.flush(SOON))
+        if items == ["last"]:
+            results.append(queue.close(SOON))
+        queue.settle(len(items))
+
+    queue = make_queue(send)
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    queue.put("last", 1)
+    assert queue.flush(SOON)
+    assert results == [False, False, False]
+    queue._thread.join(SOON)
+    assert not queue._thread.is_alive()
+    assert queue.stats()["delivered"] == 2
+
+
+def test_finalizers_that_run_inside_the_queue_may_put(make_queue):
+    sender = Sender()
+    queue = make_queue(sender, batch_count=7)
+
+    class Node:
+        def __del__(self):
+            queue.put("from a finalizer", 1)
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(3)
+    try:
+        for number in range(500):
+            node = Node()
+            node.me = node  # a cycle: collected at some allocation, on whatever thread makes it
+            del node
+            queue.put(number, 1)
+            if number % 50 == 0:
+                queue.flush(SOON)
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    assert queue.flush(SOON)
+    assert len(sender.items) == 1000
+
+
+# -- the thread, and none
+
+
+def test_a_sender_that_raises_costs_its_batch_and_not_the_thread(make_queue, logged):
+    def send(items, queue):
+        if items != ["good"]:
+            queue.settle(1)
+            raise SystemExit("thrown by %s" % items)
+        queue.settle(1)
+
+    queue = make_queue(send, batch_count=2)
+    queue.put("bad", 1)
+    queue.put("bad", 1)
+    assert not queue.flush(SOON)
+    thread = queue._thread
+    queue.put("good", 1)
+    assert queue.flush(SOON)
+    assert queue._thread is thread
+    assert account(queue) == {"finished": 3, "delivered": 2, "queued": 0, "dropped": {"internal": 1}}
+    assert any("SystemExit" in message for message in logged())
+
+
+def test_a_thread_that_died_is_replaced_by_the_next_put(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert queue.flush(SOON)
+    dead = queue._thread
+    monkeypatch.setattr(threading, "excepthook", lambda args: None, raising=False)
+
+    def die():
+        raise SystemExit  # which ends a thread without a word
+
+    queue._take = die
+    queue.put("second", 1)
+    queue._hurry(queue_module.NEVER)
+    dead.join(SOON)
+    assert not dead.is_alive()
+    del queue._take
+    queue.put("third", 1)
+    assert queue.flush(SOON)
+    assert sender.items == ["first", "second", "third"]
+    assert queue._thread is not dead
+
+
+def test_when_no_thread_can_be_started_whoever_flushes_sends(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    no_threads(monkeypatch)
+    for number in range(250):
+        queue.put(number, 1)
+    assert queue.flush(SOON)
+    assert sender.items == list(range(250))
+    assert sender.threads == {threading.current_thread()}
+    queue.put("more", 1)
+    assert queue.close(SOON)
+    assert sender.items[-1] == "more"
+
+
+def test_without_a_thread_a_flush_still_ends_in_time_and_loses_nothing(make_queue, monkeypatch):
+    attempts = []
+
+    def send(items, queue):  # a server that is down
+        while queue.time_left(1):
+            attempts.append(items)
+            if not queue.wait(0.05):
+                break
+        queue.give_up(items)
+
+    queue = make_queue(send, batch_count=2)
+    no_threads(monkeypatch)
+    for number in range(5):
+        queue.put(number, 1)
+    assert not queue.flush(0.2)
+    assert attempts[0] == [0, 1]
+    assert account(queue) == {"finished": 5, "delivered": 0, "queued": 5, "dropped": {}}
+    back = Sender()
+    queue._send = back
+    assert queue.flush(SOON)
+    assert back.batches == [[0, 1], [2, 3], [4]]
+    assert account(queue) == {"finished": 5, "delivered": 5, "queued": 0, "dropped": {}}
+
+
+def test_while_one_thread_sends_for_want_of_a_daemon_thread_the_others_are_not_blocked(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, max_count=2)
+    start = threading.Thread.start
+    no_threads(monkeypatch)
+    queue.put("item", 1)
+    flusher = threading.Thread(target=queue.flush, args=(SOON,), daemon=True)
+    start(flusher)
+    assert sender.busy.wait(SOON)
+    began = time.monotonic()
+    for _ in range(5):
+        queue.put("item", 1)
+    queue.stats()
+    assert not queue.flush(0.05)
+    assert time.monotonic() - began < 5
+    assert queue.stats()["dropped"] == {"queue_full": 4}
+    sender.go.set()
+    flusher.join(SOON)
+
+
+def test_an_interrupt_while_the_thread_starts_does_not_make_two_of_them(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.put("first", 1)
+    queue.put("second", 1)
+    assert queue.flush(SOON)
+    assert sender.items == ["first", "second"]
+    assert len(sender.threads) == 1
+
+
+# -- close
+
+
+def test_close_delivers_stops_the_thread_and_counts_what_comes_later(make_queue, logged):
+    sender = Sender()
+    queue = make_queue(sender)
+    for number in range(250):
+        queue.put(number, 1)
+    assert queue.close()
+    assert not queue._thread.is_alive()
+    queue.put("too late", 1)
+    queue.put("too late", 1)
+    assert account(queue) == {"finished": 252, "delivered": 250, "queued": 0, "dropped": {"closed": 2}}
+    assert queue.close()
+    assert queue.flush(SOON)
+    assert len([message for message in logged() if "after its client was closed" in message]) == 1
+
+
+def test_closing_a_queue_that_was_never_used_starts_no_thread(make_queue):
+    queue = make_queue(Sender())
+    assert queue.close()
+    assert queue._thread is None
+
+
+def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queue, logged):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, batch_count=10)
+    for number in range(35):
+        queue.put(number, 1)
+    assert sender.busy.wait(SOON)
+    began = time.monotonic()
+    assert not queue.close(0.2)
+    assert time.monotonic() - began < 5
+    stats = queue.stats()
+    in_hand = stats["queued"]  # these may arrive yet
+    assert in_hand == 10
+    assert stats["dropped"] == {"shutdown": 25}
+    assert [message for message in logged() if "are lost" in message] == [
+        "[cozeloop] 35 finished spans could not be delivered within 0.2 s (shutdown_timeout): they are lost"
+    ]
+    sender.go.set()
+    queue._thread.join(SOON)
+    assert not queue._thread.is_alive()
+    assert account(queue) == {"finished": 35, "delivered": 10, "queued": 0, "dropped": {"shutdown": 25}}
+    assert len(sender.batches) == 1  # nothing more was sent after the time was up
+
+
+def test_an_item_that_slips_in_while_the_queue_closes_is_not_forgotten(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+
+    class Size(int):
+        additions = 0
+
+        def __radd__(self, other):
+            self.additions += 1
+            if self.additions == 2:  # between the look whether the queue is closed, and the item's way into it
+                assert queue.close()
+            return other + int(self)
+
+    queue.put("first", 1)
+    queue.put("slips in", Size(1))
+    deadline = time.monotonic() + SOON
+    while queue.stats()["queued"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert account(queue) == {"finished": 2, "delivered": 2, "queued": 0, "dropped": {}}
+
+
+def test_close_ends_the_wait_between_two_attempts(make_queue):
+    waits = []
+    waiting = threading.Event()
+
+    def send(items, queue):
+        waiting.set()
+        waits.append(queue.wait(3600))
+        queue.settle(len(items))
+
+    queue = make_queue(send)
+    queue.put("item", 1)
+    queue._hurry(1)
+    assert waiting.wait(SOON)
+    assert queue.close()
+    assert waits == [True]
+
+
+# -- what a sender may ask
+
+
+def test_a_flush_ends_the_pause_between_two_attempts_but_not_one_that_the_server_asked_for(make_queue):
+    pauses = []
+    asked = threading.Event()
+
+    def send(items, queue):
+        asked.set()
+        began = time.monotonic()
+        pauses.append((queue.wait(0.5, patient=items == ["patient"]), time.monotonic() - began < 0.4))
+        queue.settle(len(items))
+
+    queue = make_queue(send)
+    for name in ["patient", "impatient"]:
+        asked.clear()
+        queue.put(name, 1)
+        flusher = in_thread(lambda: queue.flush(SOON))
+        assert asked.wait(SOON)
+        assert queue.flush(SOON)
+        flusher.join(SOON)
+    (patient, early), (impatient, _) = pauses
+    assert (patient, early) == (True, False)
+    assert impatient
+
+
+def test_a_patient_wait_that_would_outlast_the_end_is_given_up_at_once(make_queue):
+    answers = []
+
+    def send(items, queue):
+        answers.append(queue.wait(3600, patient=True))
+        queue.give_up(items)
+
+    queue = make_queue(send)
+    queue.put("item", 1)
+    began = time.monotonic()
+    assert not queue.close(30)
+    assert time.monotonic() - began < 15
+    assert answers == [False]
+    assert queue.stats()["dropped"] == {"shutdown": 1}
+
+
+def test_time_left_is_what_close_leaves(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    assert queue.time_left(3) == 3
+    queue.put("item", 1)
+    closing = in_thread(lambda: queue.close(2))
+    deadline = time.monotonic() + SOON
+    while queue.time_left(3) == 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert 0 < queue.time_left(3) < 2
+    queue._deadline = time.monotonic() - 1
+    assert queue.time_left(3) == 0
+    sender.go.set()
+    closing.join(SOON)
+
+
+# -- exit
+
+
+def test_all_queues_of_a_process_share_the_time_at_exit(make_queue, monkeypatch):
+    queues = [make_queue(Sender(hold=True), shutdown_timeout=0.5) for _ in range(6)]
+    for queue in queues:
+        queue.put("item", 1)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", queues)
+    began = time.monotonic()
+    process._exit()
+    assert time.monotonic() - began < 2.0  # one after the other it would be 3 s
+
+
+def test_an_item_put_after_the_exit_hook_is_waited_for(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("before", 1)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", [queue])
+    process._exit()
+    assert sender.items == ["before"]
+    queue.put("after", 1)
+    assert sender.items == ["before", "after"]  # delivered when put() returns
+
+
+def test_the_exit_hook_leaves_a_closed_queue_alone(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    queue.close(0.05)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", [queue])
+    began = time.monotonic()
+    process._exit()
+    assert time.monotonic() - began < 3
+
+
+def test_one_failing_exit_hook_does_not_keep_the_others_from_theirs(make_queue, monkeypatch):
+    class Failing:
+        def _on_exit_begins(self):
+            raise ValueError
+
+        _on_exit = _on_exit_begins
+
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", [Failing(), queue])
+    process._exit()
+    assert sender.items == ["item"]
+
+
+# -- fork, as far as it can be seen without one
+
+
+def test_a_fork_without_pythons_hooks_is_noticed_by_its_process_id(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("the parent's", 1)
+    thread = queue._thread
+    assert sender.busy.wait(SOON)
+    monkeypatch.setattr(process, "_pid", -1)
+    assert queue.flush(SOON)  # in the child there is nothing to send
+    assert queue.stats()["finished"] == 0
+    assert queue._thread is None
+    sender.go.set()
+    thread.join(SOON)
