@@ -13,7 +13,8 @@ import re
 from .. import __version__, logger
 from . import media, values
 from .content import file_prefix
-from .span import COUNT_TAGS, FIRST_TAGS, MAX_TAGS, RUNTIME_KEYS
+from .span import RUNTIME_KEYS
+from .tags import COUNT_TAGS, FIRST_TAGS, MAX_TAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import os
 
+from . import tags
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .span import Span
@@ -17,8 +19,8 @@ def record(span: Span, error: BaseException) -> None:
     """Set the tags ``error``, ``error_type`` and ``error_stack``, and the status code. Never raises."""
     if span._recording:
         span.set_error(error)
-        span._set("error_type", type(error).__name__)
-        span._set("error_stack", stack_text(error))
+        tags.put(span, "error_type", type(error).__name__)
+        tags.put(span, "error_stack", stack_text(error))
 
 
 def stack_text(error: BaseException) -> str:

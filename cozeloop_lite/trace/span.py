@@ -6,12 +6,11 @@ is given; after that they do nothing, so what the daemon thread reads no longer 
 
 from __future__ import annotations
 
-import operator
 from time import monotonic_ns
 
 from .. import logger, propagation
 from ..propagation import SpanContext
-from . import content, context, failure, values
+from . import content, context, failure, tags, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Mapping
 
     from ..propagation import TraceInfo
-
-MAX_TAGS = 50  # contract backend.md 2.3
-# Tags with a place of their own (DESIGN "Limits"), and the type each must have (contract siblings.md 2.3).
-TEXT_TAGS = frozenset(["user_id", "message_id", "thread_id"])
-COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_first_resp", "latency_first_resp"])
-FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
-_CHECKED = TEXT_TAGS | COUNT_TAGS | {"input", "output"}
 
 RUNTIME_KEYS = ("library", "scene", "scene_version", "library_version", "extra")  # contract siblings.md 2.5
 DEFAULT_ERROR_STATUS = -1  # contract siblings.md 2.4
@@ -125,7 +117,10 @@ class Span(SpanContext):
         if error is not None and not isinstance(error, GeneratorExit):  # closing a generator is no failure
             failure.record(self, error)
         self._begins = True  # the block restores exactly what was current before it
-        self.finish()
+        if self._finished:
+            context.leave(self, True)
+        else:
+            self.finish()
 
     # -- input and output ---------------------------------------------------------------------------------------
 
@@ -153,7 +148,7 @@ class Span(SpanContext):
     def set_error(self, err: BaseException | str) -> None:
         """Record a failure: its message becomes the tag ``error``, and the status code -1 unless one was set."""
         if self._recording and err is not None:
-            self._set("error", values.error_text(err))
+            tags.put(self, "error", values.error_text(err))
             if self._status == 0:
                 self._status = DEFAULT_ERROR_STATUS
 
@@ -161,7 +156,7 @@ class Span(SpanContext):
         """0 is success, anything else an error; a 32-bit integer."""
         if not self._recording:
             return
-        number = _as_int(code)
+        number = tags.as_int(code)
         if number is None or not -_INT32 <= number < _INT32:
             logger.warn("set_status_code() takes a 32-bit int, not %s: it was not set", values.describe(code))
             return
@@ -178,7 +173,7 @@ class Span(SpanContext):
             return
         try:
             for key, value in list(tag_kvs.items()):
-                self._set(key, value)
+                tags.put(self, key, value)
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
             logger.warn("set_tags() takes a dict, and failed on %s: %s", values.type_name(tag_kvs), problem)
 
@@ -205,7 +200,7 @@ class Span(SpanContext):
             self._baggage = {**self._baggage, **items}
             for key, value in items.items():
                 if self._recording:
-                    self._set(key, value)
+                    tags.put(self, key, value)
 
     def set_user_id(self, user_id: str) -> None:
         """The tag ``user_id``."""
@@ -264,8 +259,8 @@ class Span(SpanContext):
         try:
             key, version = getattr(prompt, "prompt_key", None), getattr(prompt, "version", None)
             if key:
-                self._set("prompt_key", key)
-                self._set("prompt_version", version or None)
+                tags.put(self, "prompt_key", key)
+                tags.put(self, "prompt_version", version or None)
         except Exception as problem:  # noqa: BLE001 - an object that fails when it is looked at
             logger.warn("set_prompt() takes a Prompt, and failed: %s", values.error_text(problem))
 
@@ -294,10 +289,10 @@ class Span(SpanContext):
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
             logger.warn("set_system_tags() takes a dict, and failed on %s: %s", values.type_name(system_tags), problem)
             return
-        tags = self._extras().setdefault("system_tags", {})
+        kept = self._extras().setdefault("system_tags", {})
         for key, value in snapshot.items():
-            if value is not None and (key in tags or len(tags) < 2 * MAX_TAGS):  # far more are only a waste of memory
-                tags[key] = value
+            if value is not None and (key in kept or len(kept) < 2 * tags.MAX_TAGS):  # more only waste memory
+                kept[key] = value
 
     def set_deployment_env(self, deployment_env: str) -> None:
         """The tag ``deployment_env``, such as ``"production"``."""
@@ -342,50 +337,11 @@ class Span(SpanContext):
         # Sent to another process, a span is what a child there needs of it.
         return SpanContext, (self._trace, self._id, self._baggage)
 
-    # -- how tags are kept --------------------------------------------------------------------------------------
+    # -- what the setters share ---------------------------------------------------------------------------------
 
     def _set_one(self, key: str, value: Any) -> None:
         if self._recording:
-            self._set(key, value)
-
-    def _set(self, key: Any, value: Any) -> None:
-        if type(key) is not str:
-            key = values.error_text(key)
-        if key in _CHECKED:
-            value = self._checked(key, value)
-        else:
-            value = values.tag_value(value, self._owner.tag_chars)
-        if value is None:
-            return
-        tags = self._tags
-        # Once there are 50 ordinary tags, a further one is only of interest by its name: it is kept out of memory.
-        if len(tags) >= MAX_TAGS + len(FIRST_TAGS) and key not in tags and key not in FIRST_TAGS:
-            extra = self._extras()
-            left_out = extra.setdefault("left_out", [])
-            if len(left_out) < MAX_TAGS:
-                left_out.append(key)
-            return
-        tags[key] = value
-
-    def _checked(self, key: str, value: Any) -> Any:
-        if key == "input":
-            self.set_input(value)
-            return None
-        if key == "output":
-            self.set_output(value)
-            return None
-        if value is None:
-            return None
-        if key in TEXT_TAGS:
-            if issubclass(type(value), str):
-                return values.tag_value(value, self._owner.tag_chars)
-            logger.warn("the tag %s takes a str, not %s: it was not set", key, values.describe(value))
-            return None
-        number = _as_int(value)
-        if number is None or number < 0:  # the server turns negative ones into 0 (contract backend.md 2.2)
-            logger.warn("the tag %s takes an int from 0 up, not %s: it was not set", key, values.describe(value))
-            return None
-        return number
+            tags.put(self, key, value)
 
     def _keep(self, name: str, value: Any) -> None:
         if not self._recording or value is None:
@@ -434,16 +390,6 @@ def to_micros(moment: Any) -> int | None:
             micros = round(whole.timestamp()) * 1_000_000 + int(moment.microsecond)
         return micros if 0 < micros < _LAST_MICROS else None
     except Exception:  # noqa: BLE001 - not a datetime, or one out of the range that has a timestamp
-        return None
-
-
-def _as_int(value: Any) -> int | None:
-    """An exact int of ``value``; numpy's integers are some, bool and float are none."""
-    if type(value) is int:
-        return int(value)
-    try:
-        return None if isinstance(value, bool) else int(operator.index(value))
-    except Exception:  # noqa: BLE001 - no integer, or a hostile one
         return None
 
 

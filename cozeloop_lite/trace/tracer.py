@@ -101,6 +101,7 @@ class Tracer:
             The span. End it with ``finish()``, or use it as ``with client.start_span("step", "custom") as span:``.
         """
         if self._closed:
+            logger.warn("a span was started after its client was closed: it records nothing")
             return NOOP
         start_ns = time_ns()
         source = ids.source

@@ -15,7 +15,7 @@ from test_values import any_values
 import cozeloop_lite
 from cozeloop_lite.trace import encoding
 from cozeloop_lite.trace.encoding import KEY_BYTES, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES, Limits, encode
-from cozeloop_lite.trace.span import FIRST_TAGS, MAX_TAGS
+from cozeloop_lite.trace.tags import FIRST_TAGS, MAX_TAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests" / "wire_schema.json").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import config, propagation
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
-from cozeloop_lite.trace import encoding, exporter, media, queue, span, uploads
+from cozeloop_lite.trace import encoding, exporter, media, queue, tags, uploads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def test_limits_are_those_of_the_code():
     assert limit["name, type, log id and service name of a span"] == "%d bytes each" % encoding.NAME_BYTES
     assert limit["key of a tag"] == "%d bytes" % encoding.KEY_BYTES
     assert limit["value of a tag"] == "%d bytes" % encoding.VALUE_BYTES
-    assert limit["tags of a span"].startswith("%d;" % span.MAX_TAGS)
+    assert limit["tags of a span"].startswith("%d;" % tags.MAX_TAGS)
     file_mib = -(-media.MAX_FILE_BYTES >> 20)
     text_mib = (encoding.TEXT_BYTES >> 20, file_mib)
     assert limit["input, output"] == "%d MiB each; with `ultra_large_report` %d MiB each" % text_mib
