@@ -144,10 +144,10 @@ def baggage_fault(key: Any, value: Any) -> str:
     for what, text in (("key", key), ("value", value)):
         if not issubclass(type(text), str):  # isinstance() would ask the object, which may fail
             return "its %s is a %s, not a str" % (what, values.type_name(text))
-        if not text:
-            return "its %s is empty" % what
         if len(text) > MAX_ITEM_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_ITEM_BYTES:
             return "its %s is longer than %d bytes" % (what, MAX_ITEM_BYTES)
+    if not key:
+        return "its key is empty"
     return "its key contains = or ," if "=" in key or "," in key else ""
 
 
@@ -166,6 +166,8 @@ def _items(baggage: dict[str, str]) -> str:
     parts: list[str] = []
     left = MAX_BAGGAGE_CHARS
     for key, value in baggage.items():
+        if not value:  # a value here, but no reader would take it from a header (contract siblings.md 2.9)
+            continue
         part = quote(key, safe="", errors="replace") + "=" + quote(value, safe="", errors="replace")
         left -= len(part) + 1
         if left < 0 or len(parts) == MAX_ITEMS:
@@ -247,11 +249,11 @@ def _read_items(text: str) -> dict[str, str]:
     from urllib.parse import unquote_plus
 
     for item in text[: 2 * MAX_BAGGAGE_CHARS].split(",", 2 * MAX_ITEMS)[: 2 * MAX_ITEMS]:
-        key, equals, value = item.partition(";")[0].partition("=")  # W3C: properties after a semicolon are not values
+        key, _, value = item.partition(";")[0].partition("=")  # W3C: properties after a semicolon are not values
         key, value = unquote_plus(key.strip()), unquote_plus(value.strip())
         if not item.strip():
             continue
-        if not equals or baggage_fault(key, value) or len(baggage) == MAX_ITEMS:
+        if not value or baggage_fault(key, value) or len(baggage) == MAX_ITEMS:
             logger.warn("a baggage item that arrived was left out: it is malformed, too long, or one too many")
             continue
         baggage[key] = value

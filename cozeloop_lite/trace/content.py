@@ -25,6 +25,7 @@ def snapshot(span: Span, field: str, value: Any) -> str | None:
         limit = media.MAX_FILE_BYTES
     files: dict[str, media.Lifter] = extra.setdefault("files", {})
     files.pop(field, None)
+    extra.get("notes", {}).pop(field, None)
     if issubclass(type(value), str):  # isinstance() would ask the object, which may fail
         text: str | None = value if type(value) is str else values.to_text(value, limit)
     else:

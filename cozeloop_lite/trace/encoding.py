@@ -18,7 +18,7 @@ from .tags import COUNT_TAGS, FIRST_TAGS, MAX_TAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Container
 
     from .span import Span
 
@@ -269,11 +269,12 @@ class Content:
         extra = span._extra or {}
         ultra = extra.get("ultra_large_report", limits.ultra_large_report)
         lifters = extra.get("files") or {}
+        notes = extra.get("notes") or {}
         if limits.mask is not None:
             self._mask(limits, lifters)
         if ultra or lifters:
-            self._split_off(media.Files(file_prefix(span)), lifters, limits.text_bytes if ultra else 0)
-        self.notes.extend((extra.get("notes") or {}).values())
+            self._split_off(media.Files(file_prefix(span)), lifters, limits.text_bytes if ultra else 0, notes)
+        self.notes.extend(notes.values())
 
     def _mask(self, limits: Limits, lifters: dict[str, media.Lifter]) -> None:
         for field, text in self.texts.items():
@@ -283,13 +284,15 @@ class Content:
             masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
             self.texts[field] = "".join(masked)
 
-    def _split_off(self, files: media.Files, lifters: dict[str, media.Lifter], large_bytes: int) -> None:
+    def _split_off(
+        self, files: media.Files, lifters: dict[str, media.Lifter], large_bytes: int, too_large: Container[str]
+    ) -> None:
         for field in self.texts:
             text = _clean(self.texts[field])
             if field in lifters:
                 text = files.place(text, lifters[field].parts)
                 self.notes.extend(lifters[field].notes)
-            if large_bytes and len(text) * 4 > large_bytes and len(text.encode("utf-8")) > large_bytes:
+            if large_bytes and field not in too_large and len(text) * 4 > large_bytes and len(text.encode("utf-8")) > large_bytes:
                 text = files.large(field, text)
             self.texts[field] = text
         self.storage, without_room = files.storage()

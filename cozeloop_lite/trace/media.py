@@ -113,7 +113,8 @@ class Lifter:
         if self._number >= MAX_LIFTED:
             self.notes.append("%s: one file more than a span can have" % self._field)
             return "(not uploaded: one file more than a span can have)"
-        key = "%s_%s%d" % (self._prefix(), self._field[0], self._number)
+        # Two digits always: no key is the beginning of another one, so replacing one in a text leaves the others alone.
+        key = "%s_%s%02d" % (self._prefix(), self._field[0], self._number)
         self._number += 1
         self.parts.append(Part(self._field, kind, name if isinstance(name, str) else "", key, data))
         return key

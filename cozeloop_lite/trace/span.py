@@ -180,7 +180,7 @@ class Span(SpanContext):
     def set_baggage(self, baggage_items: Mapping[str, str]) -> None:
         """Set tags that all descendants of this span inherit, in this process and in the services it calls.
 
-        Keys and values are non-empty ``str`` of at most 1024 bytes; a key has no ``=`` and no ``,``.
+        Keys and values are ``str`` of at most 1024 bytes; a key is not empty and has no ``=`` and no ``,``.
         """
         try:
             given = list(baggage_items.items())

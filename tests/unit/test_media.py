@@ -215,11 +215,18 @@ def test_at_least_ten_files_have_room_and_the_rest_is_named():
     assert len(files.left_out) == len(without_room) == 16 - kept
 
 
+def test_the_keys_of_many_files_do_not_mix():
+    text, files, _, _ = files_of(messages(*[part("data:;base64,!%d" % n if n == 1 else b"%d" % n) for n in range(12)]))
+    urls = [item["image_url"]["url"] for item in json.loads(text)["messages"][0]["parts"]]
+    assert urls[1] == "data:;base64,!1"
+    assert [files.uploads.get(url) for url in urls if url != urls[1]][:9] == [b"0", *[b"%d" % n for n in range(2, 10)]]
+
+
 def test_ten_files_have_room_beside_two_large_texts():
     _, lifter = lift(messages(*[part(b"picture %d" % n) for n in range(16)]))
     files = media.Files("%024x" % 1)
     for number, lifted_part in enumerate(lifter.parts):
-        lifted_part.key = "%024x_i%d" % (1, number)
+        lifted_part.key = "%024x_i%02d" % (1, number)
     files.place("", lifter.parts)
     for field in ("input", "output"):
         files.large(field, "x" * 10)
