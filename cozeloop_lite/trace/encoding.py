@@ -292,8 +292,8 @@ class Content:
             if field in lifters:
                 text = files.place(text, lifters[field].parts)
                 self.notes.extend(lifters[field].notes)
-            if large_bytes and field not in too_large and len(text) * 4 > large_bytes and len(text.encode("utf-8")) > large_bytes:
-                text = files.large(field, text)
+            if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
+                text = files.large(field, text, large_bytes)
             self.texts[field] = text
         self.storage, without_room = files.storage()
         for key in without_room:

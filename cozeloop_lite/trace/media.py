@@ -9,6 +9,7 @@ puts the keys in place. The caller's objects are never modified.
 from __future__ import annotations
 
 import json
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,9 +152,11 @@ class Files:
             self._entries.append((part, part.key))
         return text
 
-    def large(self, field: str, text: str) -> str:
-        """``text`` goes up as a file; its beginning is what the span shows."""
+    def large(self, field: str, text: str, limit: int) -> str:
+        """``text`` goes up as a file if it has more than ``limit`` bytes; its beginning is what the span shows."""
         content = text.encode("utf-8")
+        if len(content) <= limit:
+            return text
         if len(content) > MAX_FILE_BYTES:
             self.notes.append("%s: a text of %d bytes, a file may have %d" % (field, len(content), MAX_FILE_BYTES))
             return text
@@ -198,12 +201,15 @@ def decode(data: str) -> bytes | None:
     import binascii
     from urllib.parse import unquote_to_bytes
 
-    payload, encoded = data, True
+    start, encoded = 0, True
     if data[:5].lower() == "data:":
-        header, comma, payload = data.partition(",")
-        if not comma:
+        start = data.find(",") + 1
+        if not start:
             return None
-        encoded = header.lower().replace(" ", "").endswith(";base64")
+        encoded = data[: start - 1].lower().replace(" ", "").endswith(";base64")
+    payload = data[start:]
+    if encoded and len(payload) % 4 == 0 and _BASE64.match(payload):  # the usual case: megabytes, and not a copy more
+        return binascii.a2b_base64(payload) or None
     try:
         raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("utf-8")
         if not encoded:
@@ -214,6 +220,7 @@ def decode(data: str) -> bytes | None:
         return None
 
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}\Z")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 

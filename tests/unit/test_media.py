@@ -229,7 +229,7 @@ def test_ten_files_have_room_beside_two_large_texts():
         lifted_part.key = "%024x_i%02d" % (1, number)
     files.place("", lifter.parts)
     for field in ("input", "output"):
-        files.large(field, "x" * 10)
+        files.large(field, "x" * 10, 9)
     assert len(json.loads(files.storage()[0])["Attachments"]) >= 10
 
 
@@ -250,6 +250,6 @@ def test_a_file_that_the_server_would_refuse_is_not_kept(url):
 
 def test_a_large_text_shows_its_first_thousand_characters():
     files = media.Files("prefix")
-    assert files.large("input", "中" * 2_000_000) == "中" * 1000
+    assert files.large("input", "中" * 2_000_000, 1_048_576) == "中" * 1000
     assert files.uploads == {"prefix_input": ("中" * 2_000_000).encode()}
     assert json.loads(files.storage()[0]) == {"input_tos_key": "prefix_input"}
