@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .files import warnings as file_warnings
+
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
@@ -134,6 +136,8 @@ class Store:
         span: dict[str, Any] = json.loads(text)
         warnings = self._connection.execute("SELECT text FROM warnings WHERE span = ? ORDER BY id", (row_id,))
         span["warnings"] = [row[0] for row in warnings]
+        workspace = str(span["workspace_id"])
+        span["warnings"] += file_warnings(span["object_storage"], lambda key: self._has_file(workspace, key))
         span["dropped"] = bool(dropped)
         return span
 
@@ -169,6 +173,10 @@ class Store:
         with self._changed:
             row = self._connection.execute(query, (workspace_id, name)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def _has_file(self, workspace_id: str, name: str) -> bool:
+        query = "SELECT 1 FROM files WHERE workspace_id = ? AND name = ?"
+        return self._connection.execute(query, (workspace_id, name)).fetchone() is not None
 
     def files(self) -> dict[str, bytes]:
         """All uploaded files: ``"<workspace_id>/<name>"`` to content, in the order received."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 
 import pytest
 
@@ -224,3 +225,27 @@ def test_a_mask_that_fails_lets_nothing_through():
         assert client.close()
         assert b"secret" not in server.requests[0].body
         assert server.spans()[0]["input"] == "(masked: the mask failed)"
+
+
+def test_the_stand_in_server_warns_of_a_key_without_a_file_until_the_file_arrives():
+    with StandInServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t")
+        span = {
+            "started_at_micros": int(time.time() * 1e6),
+            "duration_micros": 1,
+            "span_id": "1" * 16,
+            "parent_id": "0",
+            "trace_id": "1" * 32,
+            "workspace_id": "7",
+            "span_name": "s",
+            "span_type": "custom",
+            "status_code": 0,
+            "input": "",
+            "output": "",
+            "object_storage": json.dumps({"input_tos_key": "the-key"}),
+        }
+        client.api.post(INGEST, {"spans": [span]})
+        assert "the-key" in server.store.spans()[0]["warnings"][0]
+        client.api.upload_file(UPLOAD, b"content", "the-key", {"workspace_id": "7"})
+        assert server.store.spans()[0]["warnings"] == []
+        client.close()

@@ -1,0 +1,43 @@
+"""The files that a span refers to: their keys in ``object_storage``, and what the platform makes of them.
+
+Contract backend.md 2.6: the key is the bare name of an upload, without the workspace; where no such file is, the
+platform shows nothing, and says nothing. A file may arrive after its span, so this is looked at when a span is read.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+
+def keys(object_storage: str) -> list[str]:
+    """The keys in the field ``object_storage``, in order; none when it does not parse."""
+    try:
+        storage: Any = json.loads(object_storage) if object_storage else {}
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(storage, dict):
+        return []
+    fields = {name.lower(): value for name, value in storage.items()}  # the server matches names in any case
+    found = [fields.get("input_tos_key"), fields.get("output_tos_key")]
+    attachments = fields.get("attachments")
+    for entry in attachments if isinstance(attachments, list) else []:
+        if isinstance(entry, dict):
+            found.append(entry.get("tos_key"))
+    return [key for key in found if isinstance(key, str) and key]
+
+
+def warnings(object_storage: str, has_file: Callable[[str], bool]) -> list[str]:
+    """What is wrong with the files of a span, in plain words."""
+    found = []
+    for key in keys(object_storage):
+        if "/" in key:
+            text = "the key %.100r has a slash: uploads are stored under their base name, without the workspace"
+            found.append(text % key)
+        elif not has_file(key):
+            text = "no file was uploaded under the key %.100r so far: the platform would show nothing there"
+            found.append(text % key)
+    return found
