@@ -288,12 +288,12 @@ class Content:
         self, files: media.Files, lifters: dict[str, media.Lifter], large_bytes: int, too_large: Container[str]
     ) -> None:
         for field in self.texts:
-            text = _clean(self.texts[field])
+            text = self.texts[field]
             if field in lifters:
                 text = files.place(text, lifters[field].parts)
                 self.notes.extend(lifters[field].notes)
             if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
-                text = files.large(field, text, large_bytes)
+                text = files.large(field, _clean(text), large_bytes)
             self.texts[field] = text
         self.storage, without_room = files.storage()
         for key in without_room:

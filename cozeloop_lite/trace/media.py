@@ -117,7 +117,8 @@ class Lifter:
         # Two digits always: no key is the beginning of another one, so replacing one in a text leaves the others alone.
         key = "%s_%s%02d" % (self._prefix(), self._field[0], self._number)
         self._number += 1
-        self.parts.append(Part(self._field, kind, name if isinstance(name, str) else "", key, data))
+        label = name.encode("utf-8", "replace").decode("utf-8") if isinstance(name, str) else ""
+        self.parts.append(Part(self._field, kind, label, key, data))
         return key
 
 
