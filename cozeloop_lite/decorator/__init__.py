@@ -13,14 +13,55 @@ from .wrappers import wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Callable, Mapping, TypeVar, overload
 
     from ..client import Client
+
+    F = TypeVar("F")
+    T = TypeVar("T")
+else:
+
+    def overload(fn):
+        """That of ``typing``, without importing it."""
+        return fn
+
 
 __all__ = ["observe", "traceable"]
 
 
+@overload
 def observe(
+    func: None = None,
+    *,
+    name: str | None = ...,
+    span_type: str | None = ...,
+    tags: Mapping[str, Any] | None = ...,
+    baggage: Mapping[str, str] | None = ...,
+    client: Client | None = ...,
+    process_inputs: Callable[[dict[str, Any]], Any] | None = ...,
+    process_outputs: Callable[[Any], Any] | None = ...,
+    process_iterator_outputs: Callable[[list[Any]], Any] | None = ...,
+    record_inputs: bool = ...,
+    record_outputs: bool = ...,
+    ultra_large_report: bool | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def observe(  # noqa: F811 - ruff does not know this overload
+    func: F,
+    *,
+    name: str | None = ...,
+    span_type: str | None = ...,
+    tags: Mapping[str, Any] | None = ...,
+    baggage: Mapping[str, str] | None = ...,
+    client: Client | None = ...,
+    process_inputs: Callable[[dict[str, Any]], Any] | None = ...,
+    process_outputs: Callable[[Any], Any] | None = ...,
+    process_iterator_outputs: Callable[[list[Any]], Any] | None = ...,
+    record_inputs: bool = ...,
+    record_outputs: bool = ...,
+    ultra_large_report: bool | None = ...,
+) -> F: ...
+def observe(  # noqa: F811
     func: Any = None,
     *,
     name: str | None = None,
@@ -83,7 +124,7 @@ def observe(
 
 
 def traceable(
-    fn: Callable[..., Any],
+    fn: Callable[..., T],
     *,
     name: str | None = None,
     span_type: str | None = None,
@@ -94,7 +135,7 @@ def traceable(
     process_iterator_outputs: Callable[[list[Any]], Any] | None = None,
     record_outputs: bool = True,
     ultra_large_report: bool | None = None,
-) -> Any:
+) -> T:
     """Run ``fn(span)``, or ``fn()`` when it takes no argument, now and in a span of its own; return what it returns.
 
     The result becomes the output, unless ``fn`` called ``span.set_output`` itself. A coroutine function gives a
@@ -117,4 +158,4 @@ def traceable(
         ultra_large_report=ultra_large_report,
         gives_span=takes_span(fn),
     )
-    return wrap(observer)()
+    return wrap(observer)()  # type: ignore[no-any-return]

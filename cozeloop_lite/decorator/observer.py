@@ -6,7 +6,9 @@ line, never the call.
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import sys
 from time import time_ns
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 ITEM_CHARS = 10_000  # of the JSON of one item that a generator yields
 KEPT_ITEMS = 100  # of what a generator yields: so many of the first, and so many of the last ones
 PROCESSED_ITEMS = 100_000  # kept for a hook, which wants them all
+_ABORTS: bool = sys.version_info < (3, 10)
 HEADROOM_FRAMES = 200  # below the recursion limit, what recording a call may need on its way
 
 
@@ -63,6 +66,13 @@ class Observer:
         self.ultra_large_report = ultra_large_report
         self.gives_span = gives_span
         self._signed = signatures.of(fn, through_wrappers=True)
+
+    def of(self, fn: Any) -> Observer:
+        """The same for another function."""
+        other = copy.copy(self)
+        other.fn = fn
+        other._signed = signatures.of(fn, through_wrappers=True)
+        return other
 
     def start(self) -> Span:
         """Start the span of a call; one that records nothing when there is no client."""
@@ -155,16 +165,17 @@ class Items:
         self._hooked = observer.process_items is not None or observer.process_outputs is not None
         self._first_limit = PROCESSED_ITEMS if self._hooked else KEPT_ITEMS
         self._keep = observer.record_outputs and span._recording and span._owner.record_outputs
-        self._room = span._owner.text_chars  # for the first items; the last ones, of which most go again, have less
+        self._room = span._owner.text_chars * 9 // 10  # for the first items; the rest have less
         self._span = span
         self._times_first = observer.span_type == "model"
         self._first: list[Any] = []
         self._last: list[Any] = []
+        self._counter = itertools.count(1)  # one atomic step: several threads may share a stream
         self._count = 0
 
     def add(self, item: Any) -> None:
         """Take note of an item. Never raises."""
-        self._count += 1
+        self._count = next(self._counter)
         if self._times_first:
             self._times_first = False
             if "start_time_first_resp" not in self._span._tags:
@@ -172,12 +183,12 @@ class Items:
         if not self._keep:
             return
         if len(self._first) < self._first_limit:
-            kept = item if self._hooked else _json_item(item, max(ITEM_CHARS, self._room))
+            kept = item if self._hooked else _snapshot(item, max(ITEM_CHARS, self._room))
             self._first.append(kept)
-            if not self._hooked:
+            if type(kept) in _TEXTS:
                 self._room -= len(kept)
             return
-        self._last.append(item if self._hooked else _json_item(item, ITEM_CHARS))
+        self._last.append(item if self._hooked else _snapshot(item, ITEM_CHARS))
         if len(self._last) >= 2 * KEPT_ITEMS:
             del self._last[:KEPT_ITEMS]
 
@@ -194,10 +205,11 @@ class Items:
             return None
         left_out = self._left_out()
         gap = ['"… %d more …"' % left_out] if left_out else []
-        return "[" + ",".join(self._first + gap + self._last[-KEPT_ITEMS:]) + "]"
+        every = [_json(item) for item in self._first] + gap + [_json(item) for item in self._last[-KEPT_ITEMS:]]
+        return "[" + ",".join(every) + "]"
 
     def _left_out(self) -> int:
-        return self._count - len(self._first) - len(self._last[-KEPT_ITEMS:]) if self._keep else 0
+        return max(0, self._count - len(self._first) - len(self._last[-KEPT_ITEMS:])) if self._keep else 0
 
 
 def _set_tokens(span: Span, output: Any) -> None:
@@ -207,11 +219,27 @@ def _set_tokens(span: Span, output: Any) -> None:
         span.set_tags({key: tokens.get(key) for key in ("input_tokens", "output_tokens")})
 
 
-def _json_item(item: Any, limit: int) -> str:
+class _Json(str):
+    """An item that is JSON already."""
+
+
+_TEXTS = (str, _Json)
+_IMMUTABLE = frozenset([str, int, float, bool, type(None)])
+
+
+def _snapshot(item: Any, limit: int) -> Any:
+    """What later changes to ``item`` cannot touch: the item itself, or its JSON of at most ``limit`` characters."""
+    if type(item) in _IMMUTABLE and (type(item) is not str or len(item) <= limit):
+        return item  # most of what is left out in the end need not become JSON before
     text = values.to_text([item], limit) or ""
     if len(text) > limit:
-        text = values.to_text([text[1:limit] + "…"], 3 * limit) or ""  # quotes and backslashes double
-    return text[1:-1]
+        text = values.to_text([text[1 : limit // 2] + "…"], 2 * limit) or ""  # its quotes and backslashes double
+    return _Json(text[1:-1])
+
+
+def _json(kept: Any) -> str:
+    """The JSON of a snapshot."""
+    return kept if type(kept) is _Json else (values.to_text([kept], values.MAX_COPIED) or "")[1:-1]
 
 
 def _name(fn: Any) -> str:
@@ -233,7 +261,7 @@ def _near_recursion_limit() -> bool:
     Before CPython 3.10 that is what becomes of code which survives a RecursionError and then calls 50 frames further:
     "Cannot recover from stack overflow".
     """
-    if sys.version_info >= (3, 10):
+    if not _ABORTS:
         return False
     limit = sys.getrecursionlimit()
     try:

@@ -25,7 +25,7 @@ class Proxy:
     __slots__ = ("__weakref__", "_cozeloop_lite")  # one name, such as no other object has
 
     def __getattribute__(self, name: str) -> Any:
-        return own(self).attribute(name)
+        return own(self).attribute(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(own(self).source, name, value)
@@ -35,7 +35,7 @@ class Proxy:
 
 
 own: Callable[[Any], Any] = Proxy.__dict__["_cozeloop_lite"].__get__
-"""What a proxy is about: an object with the ``source`` and a method ``attribute(name)``."""
+"""What a proxy is about: an object with the ``source`` and a method ``attribute(proxy, name)``."""
 _set_own = Proxy.__dict__["_cozeloop_lite"].__set__
 
 
@@ -54,12 +54,8 @@ def standing_for(about: Any, methods: dict[str, Any]) -> Any:
 def _class_for(kind: type, methods: dict[str, Any]) -> type:
     body: dict[str, Any] = {"__slots__": ()}
     for name in dir(kind):
-        if name[:2] == name[-2:] == "__" and name not in _NOT_PASSED_ON:
-            value = getattr(kind, name, "")
-            if value is None:  # such as __hash__ of what has no hash
-                body[name] = None
-            elif callable(value):
-                body[name] = methods.get(name) or _passed_on(name)
+        if name[:2] == name[-2:] == "__" and name not in _NOT_PASSED_ON and callable(getattr(kind, name, None)):
+            body[name] = methods.get(name) or _passed_on(name)
     return type(kind.__name__, (Proxy,), body)
 
 

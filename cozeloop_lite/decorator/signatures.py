@@ -85,13 +85,12 @@ def of(fn: Any, through_wrappers: bool) -> Signed | None:
     bound = False
     try:
         for _ in range(_MAX_LAYERS):
-            inner = getattr(fn, "__wrapped__", None) if through_wrappers else None
-            if inner is not None:
-                fn = inner
-            elif isinstance(fn, functools.partial):
+            if isinstance(fn, functools.partial):
                 args, kwargs, fn = (*fn.args, *args), {**fn.keywords, **kwargs}, fn.func
             elif isinstance(fn, MethodType):
                 args, bound, fn = (fn.__self__, *args), True, fn.__func__
+            elif through_wrappers and getattr(fn, "__wrapped__", None) is not None:
+                fn = fn.__wrapped__
             elif type(fn) is FunctionType:
                 return Signed(fn, args, kwargs, bound)
             else:

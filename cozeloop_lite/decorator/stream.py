@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Generator
+from types import MethodType
 
 from ..trace.steps import Steps, drive
 from .observer import Items
@@ -101,8 +102,10 @@ class _Watched:
         """What ``source`` gave to be used in its place."""
         return _Watched(other, self.watch).proxy() if is_stream(other) else other
 
-    def attribute(self, name: str) -> Any:
+    def attribute(self, proxy: Any, name: str) -> Any:
         value = getattr(self.source, name)
+        if name in _METHODS:  # someone calls a special method by its name
+            return MethodType(_METHODS[name], proxy)
         how = _ATTRIBUTES.get(name)
         if how is None or not callable(value) or not isinstance(self.source, how[0]):
             return value
@@ -163,7 +166,7 @@ def _aexit(self: Any, *exc_info: Any) -> Any:
     return about.watch.async_close(type(about.source).__aexit__, about.source, *exc_info)
 
 
-_METHODS = {
+_METHODS: dict[str, Callable[..., Any]] = {
     "__iter__": _iter,
     "__next__": _next,
     "__aiter__": _aiter,

@@ -7,7 +7,6 @@ decides how long they live.
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 
@@ -177,7 +176,7 @@ class _Callable:
         self.observer = observer
         self.call = call
 
-    def attribute(self, name: str) -> Any:
+    def attribute(self, proxy: Any, name: str) -> Any:
         if name == "__call__":
             return self.call
         if name == "__wrapped__":
@@ -195,9 +194,7 @@ def _get(self: Any, instance: Any, owner: Any = None) -> Any:
     found = type(about.source).__get__(about.source, instance, owner)
     if found is about.source:
         return self
-    observer = copy.copy(about.observer)
-    observer.fn = found
-    return wrap(observer)
+    return wrap(about.observer.of(found))
 
 
 _CALLABLE_METHODS = {"__call__": _call, "__get__": _get}

@@ -217,6 +217,15 @@ def test_generators_that_go_from_thread_to_thread(check):
     check(units)
 
 
+def test_threads_that_share_a_stream(client, sent):
+    stream = observe(lambda: iter(range(20_000)), name="shared", process_iterator_outputs=len)()
+    got = []
+    in_threads(8, lambda n: got.extend(stream))
+    assert sorted(got) == list(range(20_000))
+    recorded = int(sent("shared")["output"])
+    assert 20_000 - 8 < recorded <= 20_000  # the others may have had one in their hands when the first saw the end
+
+
 def test_generators_that_are_consumed_inside_other_spans(client, sent):
     consumers = ["consumer %d" % n for n in range(20)]
     generators = [generator_of("unit %d" % n) for n in range(20)]

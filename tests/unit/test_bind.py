@@ -139,9 +139,13 @@ def test_bound_twice_the_inner_one_counts(client, sent):
 
 
 def test_what_is_bound_in_a_worker_is_bound_to_the_same_span(client, sent):
-    with start_span("parent"):
-        bound = bind(lambda: bind(child))
-    run_in_thread(run_in_thread(bound))
+    def work():
+        assert get_span_from_context() is parent
+        return child()
+
+    with start_span("parent") as parent:
+        bound = bind(lambda: bind(work))
+    assert run_in_thread(run_in_thread(bound)) == sent("child")["span_id"]
     assert sent("child")["parent_id"] == sent("parent")["span_id"]
 
 

@@ -81,7 +81,7 @@ def test_what_is_no_data_url_has_none(url):
     assert media.decode(url) is None
 
 
-@given(st.binary(min_size=1, max_size=200), st.booleans(), st.booleans(), st.sampled_from(["", "text/plain", "a/b;c=d"]))
+@given(st.binary(min_size=1, max_size=200), st.booleans(), st.booleans(), st.sampled_from(["", "text/plain", "a;c=d"]))
 def test_any_content_survives_any_way_of_writing_it(content, url_safe, padded, kind):
     encoded = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(content).decode()
     assert media.decode("data:%s;base64,%s" % (kind, encoded if padded else encoded.rstrip("="))) == content
