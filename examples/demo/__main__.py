@@ -159,7 +159,8 @@ def _report(server: StandInServer, accounts: dict[str, Any]) -> int:
     print("  export COZELOOP_WORKSPACE_ID=...                   # the number in the address of the workspace")
     print("  export COZELOOP_API_TOKEN=...                      # an access token")
     print("  %s -m examples.demo --send" % _python())
-    print("\nA stand-in for programs of your own:  %s -m cozeloop_lite serve --tree" % _python())
+    print("\nA stand-in for programs of your own:")
+    print("  %s -m cozeloop_lite serve --tree" % _python())
     return 0 if complete and not stats["warnings"] and not stats["refused"] else 1
 
 
