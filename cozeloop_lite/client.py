@@ -235,7 +235,7 @@ def _tracing_client() -> Client | None:
     try:
         return new_client()
     except Exception as problem:  # noqa: BLE001 - whatever is wrong with the environment, the program goes on
-        logger.warn("nothing is traced: %s", problem)
+        logger.warn("nothing is traced: %s", str(problem))  # not the exception, which holds frames
         return None
 
 

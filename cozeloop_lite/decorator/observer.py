@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import sys
 from time import time_ns
 
 from .. import client as clients
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 ITEM_CHARS = 10_000  # of the JSON of one item that a generator yields
 KEPT_ITEMS = 100  # of what a generator yields: so many of the first, and so many of the last ones
 PROCESSED_ITEMS = 100_000  # kept for a hook, which wants them all
-_ABORTS: bool = sys.version_info < (3, 10)
-HEADROOM_FRAMES = 200  # below the recursion limit, what recording a call may need on its way
 
 
 class Observer:
@@ -76,8 +73,6 @@ class Observer:
 
     def start(self) -> Span:
         """Start the span of a call; one that records nothing when there is no client."""
-        if _near_recursion_limit():
-            return NOOP
         try:
             client = self.client if self.client is not None else clients._tracing_client()
             if client is None:
@@ -253,19 +248,3 @@ def _name(fn: Any) -> str:
     except Exception:  # noqa: BLE001, S110 - an object that fails when it is looked at
         pass
     return type(fn).__qualname__
-
-
-def _near_recursion_limit() -> bool:
-    """Whether the program recurses so deeply that recording could end the process.
-
-    Before CPython 3.10 that is what becomes of code which survives a RecursionError and then calls 50 frames further:
-    "Cannot recover from stack overflow".
-    """
-    if not _ABORTS:
-        return False
-    limit = sys.getrecursionlimit()
-    try:
-        sys._getframe(max(limit - HEADROOM_FRAMES, limit // 2))
-        return True
-    except ValueError:  # the usual case: there are not so many frames
-        return False

@@ -9,7 +9,7 @@ from time import monotonic_ns, time_ns
 
 from .. import errors, logger, process
 from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
-from . import content, context, ids, values
+from . import content, context, depth, ids, values
 from .encoding import Limits, encode
 from .exporter import SpanExporter
 from .queue import SendQueue
@@ -102,6 +102,8 @@ class Tracer:
         """
         if self._closed:
             logger.warn("a span was started after its client was closed: it records nothing")
+            return NOOP
+        if depth.ABORTS and depth.near_limit():
             return NOOP
         start_ns = time_ns()
         source = ids.source

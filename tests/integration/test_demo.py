@@ -117,7 +117,8 @@ def test_it_says_that_the_model_is_none_and_how_to_send_to_a_platform(output):
 
 
 def test_it_fits_a_terminal(output):
-    lines = [line for line in output.splitlines() if " -m " not in line]  # which begins with the path of the interpreter
+    # Not the commands, which begin with the path of the interpreter
+    lines = [line for line in output.splitlines() if " -m " not in line]
     assert max(map(len, lines)) <= 100
 
 
