@@ -90,7 +90,8 @@ def _data(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any
         text = _words(answer.get("error_message") or answer.get("error"))
         kind = errors.AuthenticationError if oauth in _OAUTH_CODES or status in (400, 401, 403) else _kind(status, None)
         raise kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
-    raise _kind(status, code)(status, code, _words(answer.get("msg")), log_id, _hint(status, code))
+    text = _words(answer.get("msg"))
+    raise _kind(status, code)(status, code, text, log_id, _hint(status, code, text))
 
 
 def _parse(body: bytes) -> Any:
@@ -154,9 +155,11 @@ def _words(text: Any) -> str:
     return " ".join(str(text or "").split())[:SHOWN_CHARS]
 
 
-def _hint(status: int, code: Any) -> str:
+def _hint(status: int, code: Any, text: str = "") -> str:
     if code in (602000101, 4100) or status == 401:
         return "Check api_token (COZELOOP_API_TOKEN): it is unknown or expired, or belongs to another platform."
+    if "workspace_id" in text:
+        return "Check workspace_id (COZELOOP_WORKSPACE_ID): it is a decimal number, as text."
     if _kind(status, code) is errors.PermissionDeniedError:
         return "Check workspace_id (COZELOOP_WORKSPACE_ID): the owner of the token must be a member of it."
     if status == 405:

@@ -30,7 +30,9 @@ def wrap(observer: Observer) -> Any:
     """What takes the place of ``observer.fn``."""
     fn = observer.fn
     if not callable(fn):
-        logger.warn("observe() takes a function, not %s: it is not traced", values.describe(fn))
+        logger.warn(
+            "observe() takes a function, not %s, and traces nothing (a name is given by name=...)", values.describe(fn)
+        )
         return fn
     signed = signatures.of(fn, through_wrappers=False)
     flags = signed.flags if signed is not None else 0

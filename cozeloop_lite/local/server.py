@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import re
-import socket
-import socketserver
-import sys
 import threading
 import time
-import uuid
-from email.message import Message
-from email.utils import collapse_rfc2231_value
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, unquote
 
-from .. import __version__
 from . import rules
+from .connections import HTTPServer
+from .multipart import parse_multipart
 from .store import Store
 
 if TYPE_CHECKING:
+    from email.message import Message
     from typing import Any, Callable
 
-MAX_BODY_BYTES = 20 * 1024 * 1024  # contract 1.1
-IDLE_SECONDS = 60  # a connection that says nothing for so long is closed
-
-_MAX_LINE_BYTES = 8 * 1024  # one chunk-size line, or the header of one multipart part
-_MAX_TRAILERS = 100
-_MAX_PARTS = 100
 _MAX_TRACES = 1000
-_DRAIN_READS = 4096  # of at most 64 KiB
-_DRAIN_SECONDS = 2.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_CHUNK_LENGTH = re.compile(rb"[0-9a-fA-F]{1,8}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Answer(NamedTuple):
@@ -87,7 +72,7 @@ class StandInServer:
         *,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        self._http = _HTTPServer(host, port, self)
+        self._http = HTTPServer(host, port, self)
         try:
             self.store = Store(db)
         except BaseException:
@@ -232,7 +217,7 @@ class StandInServer:
             return _json_answer(self.store.stats())
         if path == "/api/traces":
             asked = parse_qs(query).get("limit", ["50"])[0]
-            limit = int(asked) if _LENGTH.fullmatch(asked) else 50
+            limit = int(asked) if _NUMBER.fullmatch(asked) else 50
             return _json_answer({"traces": self.store.traces(min(limit, _MAX_TRACES))})
         if path.startswith("/api/traces/"):
             trace_id = unquote(path[len("/api/traces/") :])
@@ -250,199 +235,3 @@ class StandInServer:
         # Without a token, a web page could read the traces of who visits it by giving its own name a local address.
         name = re.sub(r":[0-9]*$", "", headers.get("Host") or "localhost").strip("[]").lower()
         return self._http.server_address[0] not in _LOOPBACK or name in _LOOPBACK
-
-
-# --- multipart/form-data ----------------------------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    name: str
-    filename: str
-    content: bytes
-
-
-def parse_multipart(content_type: str, body: bytes) -> list[Part]:
-    """The parts of a form, as Go's parser reads them: of a file name only the base name. Empty if it is no form."""
-    boundary = _parameter(content_type, "boundary")
-    if not content_type.lower().startswith("multipart/form-data") or not 0 < len(boundary) <= 70:
-        return []
-    delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
-    # The first delimiter may open the body; it then has no line break before it.
-    position = -2 if body.startswith(delimiter[2:]) else body.find(delimiter)
-    parts: list[Part] = []
-    while position != -1 and len(parts) < _MAX_PARTS:
-        start = position + len(delimiter)
-        end = body.find(delimiter, start)
-        if body[start : start + 2] != b"\r\n" or end < 0:  # "--" closes the form; anything else is not a form
-            break
-        header_end = body.find(b"\r\n\r\n", start, min(end + 4, start + _MAX_LINE_BYTES))
-        if header_end < 0:
-            break
-        disposition = _disposition(body[start + 2 : header_end])
-        filename = _parameter(disposition, "filename").rstrip("/").rpartition("/")[2]
-        parts.append(Part(_parameter(disposition, "name"), filename, body[header_end + 4 : end]))
-        position = end
-    return parts
-
-
-def _disposition(header: bytes) -> str:
-    for line in header.decode("utf-8", "replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            return value.strip()
-    return ""
-
-
-def _parameter(value: str, name: str) -> str:
-    message = Message()
-    message["X"] = value[:_MAX_LINE_BYTES]  # the parser takes quadratic time
-    found = message.get_param(name, "", header="X")
-    return collapse_rfc2231_value(found) if found else ""
-
-
-# --- HTTP -------------------------------------------------------------------------------------------------------------
-
-
-class _HTTPServer(socketserver.ThreadingTCPServer):
-    # As http.server.ThreadingHTTPServer, without its look-up of the host's name, which can take seconds.
-    allow_reuse_address = os.name != "nt"  # there it would let two servers share a port
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, host: str, port: int, app: StandInServer) -> None:
-        self.app = app
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._open: set[Any] = set()
-        self._open_lock = threading.Lock()
-        super().__init__((host, port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        """Close the kept-alive connections: a stopped server must not go on answering on them."""
-        with self._open_lock:
-            for request in self._open:
-                try:
-                    request.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # the client was faster
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # a client that goes away is no error of the server
-            self.app.panic(error if isinstance(error, Exception) else Exception())
-
-
-class _BadBody(Exception):
-    """The body cannot be read: ``args[0]`` is the HTTP status to answer."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.1"  # what cannot be parsed is answered with a status line, not as HTTP/0.9
-    server_version = f"cozeloop-lite-stand-in/{__version__}"
-    sys_version = ""
-    timeout = IDLE_SECONDS
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave in one packet
-    server: _HTTPServer
-
-    def handle_request(self) -> None:
-        app = self.server.app
-        try:
-            body = self._read_body()
-        except _BadBody as error:
-            self._refuse(error.args[0])
-            return
-        try:
-            answer = app.respond(self.command, self.path, self.headers, body)
-        except Exception as error:  # noqa: BLE001 - the platform, too, answers a failing handler with a code
-            answer = app.panic(error)
-        self._send(answer)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_request
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library refuses. Its own page quotes the request, in which a token may stand."""
-        self._refuse(404 if code == HTTPStatus.NOT_IMPLEMENTED else code)
-
-    def handle_expect_100(self) -> bool:
-        proceed = super().handle_expect_100()
-        self.wfile.flush()
-        return proceed
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the standard library would write to stderr."""
-
-    def _send(self, answer: Answer) -> None:
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.send_header("X-Log-ID", uuid.uuid4().hex)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
-        self.wfile.flush()
-
-    def _refuse(self, status: int) -> None:
-        self.close_connection = True
-        self._send(self.server.app.refuse(status))
-        # Closing with unread bytes would reset the connection, and the client might never see the answer.
-        self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(_DRAIN_SECONDS)
-        for _ in range(_DRAIN_READS):
-            if not self.rfile.read1(64 * 1024):
-                break
-
-    def _read_body(self) -> bytes:
-        if "chunked" in (self.headers.get("Transfer-Encoding") or "").lower():
-            return self._read_chunks()
-        asked = self.headers.get("Content-Length")
-        if asked is None:
-            return b""
-        if not _LENGTH.fullmatch(asked):
-            raise _BadBody(400)
-        if int(asked) > MAX_BODY_BYTES:
-            raise _BadBody(413)
-        return self._read_exactly(int(asked))
-
-    def _read_exactly(self, length: int) -> bytes:
-        data = self.rfile.read(length)
-        if len(data) < length:
-            raise ConnectionError("the client went away")
-        return data
-
-    def _read_chunks(self) -> bytes:
-        body = bytearray()
-        while True:
-            match = _CHUNK_LENGTH.match(self._read_line())
-            if match is None:
-                raise _BadBody(400)
-            length = int(match.group(), 16)
-            if len(body) + length > MAX_BODY_BYTES:
-                raise _BadBody(413)
-            if length == 0:
-                break
-            body += self._read_exactly(length)
-            if self._read_line() != b"\r\n":
-                raise _BadBody(400)
-        for _ in range(_MAX_TRAILERS):
-            if self._read_line() == b"\r\n":
-                return bytes(body)
-        raise _BadBody(400)
-
-    def _read_line(self) -> bytes:
-        line = self.rfile.readline(_MAX_LINE_BYTES)
-        if not line.endswith(b"\n"):
-            raise _BadBody(400)
-        return line

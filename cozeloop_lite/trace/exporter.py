@@ -365,7 +365,7 @@ def _judge(problem: BaseException) -> int:
         return _TOO_LARGE
     if code in _REFUSED_ALL_CODES or status in _REFUSED_ALL_STATUS or 300 <= status < 400:
         return _REFUSED_ALL
-    if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)):
+    if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)) or "workspace_id" in problem.msg:
         return _REFUSED_ALL
     if isinstance(problem, errors.InternalServerError):
         return _AGAIN

@@ -4,7 +4,7 @@ It moves sized items and knows neither spans nor HTTP: a ``send`` function takes
 as delivered or as lost for a reason. The program's side (:meth:`SendQueue.put`) takes no lock, so that signal
 handlers and destructors may finish spans, and a fork may cut a thread off in the middle of it. The thread starts with
 the first item, sleeps when there is nothing to do, collects for up to a second so that batches fill, and drains at
-exit.
+exit. Where no thread can be started, whoever flushes or closes sends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import threading
 from time import monotonic
 
 from .. import logger, process
+from .account import CLOSED, QUEUE_FULL, SHUTDOWN, Account
+from .pace import Pace
 from .uploads import Uploads
 
 TYPE_CHECKING = False
@@ -24,14 +26,8 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 1.0  # how long the first item of a batch waits for more of them, contract siblings.md 2.7
 BATCH_BYTES = 4 * 1024 * 1024  # when that many wait, a batch does not wait for more
-LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
 MARGIN_SECONDS = 0.2  # by which the thread gives up earlier than those who wait for it, so that all is counted
 NEVER = 1 << 62
-
-QUEUE_FULL = "queue_full"
-CLOSED = "closed"
-SHUTDOWN = "shutdown"
-INTERNAL = "internal"
 
 
 class SendQueue:
@@ -71,32 +67,21 @@ class SendQueue:
     def _on_fork(self) -> None:
         """Begin with nothing: what waits in a parent process is the parent's to send, and its thread stayed there."""
         self._items: collections.deque[tuple[Any, int]] = collections.deque()
-        # Reentrant, for a signal handler that flushes while its own thread is in here.
+        self._bytes_in = 0  # of what came in since the queue last was empty; written by the program's threads
+        self._bytes_out = 0  # of what is done with since then; written by whoever sends
+        # Held for every look at the account and the sender. Reentrant, for a signal handler that flushes while its own
+        # thread is in here.
         self._changed = threading.Condition(threading.RLock())
-        # A binary semaphore on which the thread sleeps. Releasing a plain lock is one atomic step; Event.set() takes
-        # a lock of its own, and so could block a signal handler for ever.
-        self._alarm = threading.Lock()
-        self._alarm.acquire()
+        self._account = Account()
+        self._pace = Pace()
         self._wake_count = NEVER  # put() wakes the thread when so many items wait ...
         self._wake_bytes = NEVER  # ... or so many bytes
-        self._thread: threading.Thread | None = None
-        self._ready = False  # whether put() may rely on the thread
-        self._starting = False
-        self._sender = 0  # the thread that is sending; nearly always the daemon thread
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
-        self._hurries = 0  # how often someone was in a hurry
-        self._hurries_seen = 0
+        self._thread: threading.Thread | None = None
+        self._starting = False  # whether it is being started, and a signal handler came in between
+        self._ready = False  # whether put() may rely on it
+        self._sender = 0  # the thread that is sending; nearly always that one
         self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
-        self._deadline: float | None = None  # when whoever sends gives up (monotonic seconds)
-        self._bytes_in = 0  # written by the program's threads; all below by whoever sends
-        self._bytes_out = 0
-        self._taken = 0  # how many items left the queue ...
-        self._done = 0  # ... and how many of those in batches that are done with
-        self._in_hand = 0
-        self._returned = 0  # how many of the batch in hand were put back
-        self._delivered = 0
-        self._dropped: dict[str, int] = {}
-        self._lost = 0  # of those that were in the queue
         self._aside.reset()
 
     # -- the program's side -----------------------------------------------------------------------------------------
@@ -105,7 +90,7 @@ class SendQueue:
         """Queue ``item``, or count it as dropped when the queue is full or closed. Never waits."""
         items = self._items
         waiting = self._bytes_in - self._bytes_out + size
-        if len(items) + self._in_hand >= self._max_count or waiting > self._max_bytes or self._closed:
+        if len(items) + self._account.in_hand >= self._max_count or waiting > self._max_bytes or self._closed:
             self._refuse()
             return
         # Before CPython 3.10 two threads at once may lose one of these additions. The sum only serves the bound, and
@@ -117,10 +102,14 @@ class SendQueue:
         if len(items) >= self._wake_count or waiting >= self._wake_bytes:
             self._wake()
 
+    def room(self) -> int:
+        """How many bytes may still be put."""
+        return self._max_bytes - (self._bytes_in - self._bytes_out)
+
     def _refuse(self) -> None:
         reason = CLOSED if self._closed else QUEUE_FULL
         with self._changed:
-            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            self._account.drop(reason)
         if reason == CLOSED:
             logger.warn("a span was finished after its client was closed: it is dropped")
         else:
@@ -130,8 +119,8 @@ class SendQueue:
         try:
             self._wake_count = self._wake_bytes = NEVER
         finally:  # after the marks, always: whoever lowers them and is not heard leaves the thread asleep for ever
-            try:
-                self._alarm.release()
+            try:  # here and not in a function, at whose entrance CPython may raise KeyboardInterrupt
+                self._pace.alarm.release()
             except RuntimeError:  # it is awake, or about to be
                 pass
 
@@ -141,7 +130,7 @@ class SendQueue:
         elif threading.current_thread() is threading.main_thread():
             # Our exit hook is over, and nobody else will wait for what is put by a hook that runs after it.
             self._hurry(NEVER)
-            if not self._wait_until(self._taken + len(self._items), self._exit_by):
+            if not self._wait_until(self._last(), self._exit_by):
                 logger.error("a span was finished too late in the exit of the program: it is lost")
 
     def _start(self) -> None:
@@ -170,18 +159,18 @@ class SendQueue:
         process.check_fork()
         end = monotonic() + max(0.0, timeout)
         with self._changed:
-            lost, target = self._all_lost(), self._taken + len(self._items)
-            if self._done >= target and self._aside.settled >= self._aside.added:
+            lost, target = self._lost(), self._last()
+            if self._account.done >= target and self._aside.settled >= self._aside.added:
                 return True
             self._hurry(target)
-        return self._wait_until(target, end) and self._all_lost() == lost
+        return self._wait_until(target, end) and self._lost() == lost
 
-    def _all_lost(self) -> int:
-        return self._lost + self._aside.lost
+    def _last(self) -> int:
+        """The number of the item that was put last."""
+        return self._account.taken + len(self._items)
 
-    def room(self) -> int:
-        """How many bytes may still be put."""
-        return self._max_bytes - (self._bytes_in - self._bytes_out)
+    def _lost(self) -> int:
+        return self._account.lost + self._aside.lost
 
     def close(self, timeout: float | None = None) -> bool:
         """Send what waits for at most ``timeout`` seconds, then stop; True when all of it was delivered.
@@ -211,24 +200,20 @@ class SendQueue:
             self._ready = False
 
     def _last_chance(self, end: float) -> None:
-        left = max(0.0, end - monotonic())
-        self._deadline = end - min(MARGIN_SECONDS, left / 4)
+        self._pace.deadline = end - min(MARGIN_SECONDS, (end - monotonic()) / 4)
         self._hurry(NEVER)
 
     def _drain(self, end: float, timeout: float) -> bool:
         """Send all that waits until ``end``, the end of ``timeout`` seconds, and count the rest as lost."""
         with self._changed:
             self._last_chance(end)
-            lost = self._all_lost()
-            target = self._taken + len(self._items)
+            lost, target = self._lost(), self._last()
         in_time = self._wait_until(target, end)
-        if not in_time and self._sender == threading.get_ident():
+        if not in_time and self._sending_here():
             return False  # closed by a callback of the sending thread, which still has until the deadline
         with self._changed:
-            if not in_time:
-                self._aside.abandon(SHUTDOWN)
             stuck = 0 if in_time else self._discard()
-            given_up = self._dropped.get(SHUTDOWN, 0) + stuck
+            given_up = self.dropped(SHUTDOWN) + stuck
         if given_up:
             logger.say(
                 logging.ERROR,
@@ -236,22 +221,19 @@ class SendQueue:
                 given_up,
                 timeout,
             )
-        return in_time and self._all_lost() == lost
+        return in_time and self._lost() == lost
 
     def _discard(self) -> int:
         """Count what waits as lost; returns how many items are being sent at this moment, and may yet arrive."""
-        with self._changed:
-            while self._items:
-                self._bytes_out += self._items.popleft()[1]
-                self._taken += 1
-                self._done += 1
-                self._lost += 1
-                self._dropped[SHUTDOWN] = self._dropped.get(SHUTDOWN, 0) + 1
-            return self._in_hand
+        self._aside.abandon(SHUTDOWN)
+        while self._items:
+            self._items.popleft()
+            self._account.discard()
+        return self._account.in_hand
 
     def _hurry(self, target: int) -> None:
         self._hurry_to = max(self._hurry_to, target)
-        self._hurries += 1
+        self._pace.hurried = True
         self._aside.hurry()
         self._wake()
 
@@ -260,20 +242,18 @@ class SendQueue:
 
         When no thread can be started, this one does its work.
         """
-        added = None
+        files = None
         while True:
-            batch = None
             with self._changed:
-                if self._done >= target:
-                    added = self._aside.added if added is None else added
-                    if self._aside.settled >= added:
+                if self._account.done >= target:
+                    files = self._aside.added if files is None else files  # those the items brought are known by now
+                    if self._aside.settled >= files:
                         return True
-                if not self._alive():
-                    self._start()
+                self._start()
                 left = end - monotonic()
                 # A callback on the sending thread would wait for itself; and once the interpreter takes itself apart,
                 # the other threads stand still.
-                if left <= 0 or self._sender == threading.get_ident() or sys.is_finalizing():
+                if left <= 0 or self._sending_here() or sys.is_finalizing():
                     return False
                 if self._alive() or self._sender:
                     self._changed.wait(min(left, 0.5))  # awake now and then: the thread may die
@@ -282,29 +262,27 @@ class SendQueue:
             if batch:
                 self._deliver_here(batch, end)
             else:
-                self._step_aside(min(left, LAST_PAUSE_SECONDS))
+                self._step_aside(left)
+
+    def _sending_here(self) -> bool:
+        return self._sender == threading.get_ident()
 
     def _deliver_here(self, batch: list[tuple[Any, int]], end: float) -> None:
         """Send ``batch`` on the thread that flushes, which has no more time than that."""
-        before = self._deadline
-        mine = self._deadline = end if before is None else min(before, end)
+        before = self._pace.deadline
+        mine = self._pace.deadline = end if before is None else min(before, end)
         try:
             self._deliver(batch)
         finally:
-            if self._deadline is mine:  # nobody closed the queue meanwhile
-                self._deadline = before
+            if self._pace.deadline is mine:  # nobody closed the queue meanwhile
+                self._pace.deadline = before
 
     # -- what `send` calls ------------------------------------------------------------------------------------------
 
     def settle(self, count: int, lost: str = "") -> None:
         """``count`` items in hand are done with: delivered, or lost for the reason given."""
         with self._changed:
-            self._in_hand -= count
-            if lost:
-                self._lost += count
-                self._dropped[lost] = self._dropped.get(lost, 0) + count
-            else:
-                self._delivered += count
+            self._account.settle(count, lost)
 
     def give_up(self, items: list[Any]) -> None:
         """There is no time left for ``items``: they are lost when this is the end, and wait for better times if not."""
@@ -312,52 +290,25 @@ class SendQueue:
             self.settle(len(items), SHUTDOWN)
             return
         with self._changed:
-            self._in_hand -= len(items)
-            self._taken -= len(items)
-            self._returned += len(items)
-            self._items.extendleft((item, 0) for item in reversed(items))
+            self._account.put_back(len(items))
+            self._items.extendleft((item, 0) for item in reversed(items))  # their bytes leave with the batch
 
     def wait(self, seconds: float, patient: bool = False) -> bool:
-        """Wait between two attempts; False when the time is up, so that there is no use in another.
-
-        Someone who flushes or closes ends the wait early, unless it is ``patient``.
-        """
-        now = monotonic()
-        end = now + seconds
-        while True:
-            deadline = self._deadline
-            if deadline is not None:
-                if now >= deadline or (patient and end > deadline):
-                    return False
-                if not patient:
-                    end = min(end, now + LAST_PAUSE_SECONDS, deadline)
-            hurries, self._hurries_seen = self._hurries_seen, self._hurries
-            if now >= end or (self._hurries_seen != hurries and not patient):
-                return True
-            self._alarm.acquire(True, end - now)
-            now = monotonic()
+        """Wait between two attempts; see :meth:`~cozeloop_lite.trace.pace.Pace.wait`."""
+        return self._pace.wait(seconds, patient)
 
     def time_left(self, seconds: float) -> float:
         """How long a request may take that would else take ``seconds``; 0 when there is no time for any."""
-        return seconds if self._deadline is None else max(0.0, min(seconds, self._deadline - monotonic()))
+        return self._pace.time_left(seconds)
 
     def dropped(self, reason: str) -> int:
         """How many items were lost for ``reason``."""
-        return self._dropped.get(reason, 0)
+        return self._account.dropped.get(reason, 0)
 
     def stats(self) -> dict[str, Any]:
         """The account: ``finished`` = ``delivered`` + ``queued`` + the sum of ``dropped``, at every instant."""
         with self._changed:
-            queued = len(self._items) + self._in_hand
-            dropped = dict(self._dropped)
-            delivered = self._delivered
-        return {
-            "finished": delivered + queued + sum(dropped.values()),
-            "delivered": delivered,
-            "queued": queued,
-            "dropped": dropped,
-            "files": self._aside.stats(),
-        }
+            return {**self._account.stats(len(self._items)), "files": self._aside.stats()}
 
     # -- the daemon thread ------------------------------------------------------------------------------------------
 
@@ -370,9 +321,8 @@ class SendQueue:
                 batch = self._take()
                 if batch:
                     self._deliver(batch)
-                if self._step_aside(min(LAST_PAUSE_SECONDS, self.time_left(NEVER)) if self._closed else 0):
-                    continue
-                if not batch and self._closed:
+                stepped = self._step_aside(self.time_left(NEVER) if self._closed else 0)
+                if self._closed and not stepped:
                     self._ready = False  # first this, then the look: who puts an item after the look starts anew
                     if not self._items:
                         return
@@ -388,30 +338,26 @@ class SendQueue:
             self._wake_count = self._batch_count if self._items else 1
             count = len(self._items)
             pause = self._aside.wait()
-            if not count:
-                if pause == 0:
-                    return
-                self._alarm.acquire(True, -1 if pause is None else pause)
-                continue
-            if end is None:
-                end = monotonic() + LINGER_SECONDS
-            left = end - monotonic()
-            full = count >= self._batch_count or self._bytes_in - self._bytes_out >= BATCH_BYTES
-            if full or left <= 0 or self._hurry_to > self._taken:
-                break
+            if count:
+                if end is None:
+                    end = monotonic() + LINGER_SECONDS
+                left = end - monotonic()
+                full = count >= self._batch_count or self._bytes_in - self._bytes_out >= BATCH_BYTES
+                if full or left <= 0 or self._hurry_to > self._account.taken:
+                    break
+                pause = left if pause is None else min(left, pause)
             if pause == 0:
                 self._step_aside(0)
-                continue
-            self._alarm.acquire(True, left if pause is None else min(left, pause))
-        self._wake_count = self._wake_bytes = NEVER
+            else:
+                self._pace.sleep(pause)
 
     def _step_aside(self, patience: float) -> bool:
         """One step of the work beside, if one is due within ``patience`` seconds; False when there was none."""
         pause = self._aside.wait()
-        if pause is None or patience < 0 or (pause > 0 and not patience):
+        if pause is None or (pause > 0 and not patience):
             return False
         if pause > 0:
-            self._alarm.acquire(True, min(pause, patience))
+            self._pace.sleep(min(pause, patience))
             return True
         try:
             self._aside.step(self.time_left)
@@ -436,10 +382,8 @@ class SendQueue:
                 break
             batch.append(self._items.popleft())
             size += batch[-1][1]
-        self._taken += len(batch)
-        self._in_hand = len(batch)
-        self._returned = 0
-        self._hurries_seen = self._hurries
+        self._account.take(len(batch))
+        self._pace.hurried = False
         if batch:
             self._sender = threading.get_ident()
         return batch
@@ -453,9 +397,7 @@ class SendQueue:
                 raise  # it is the program's
         finally:
             with self._changed:
-                if self._in_hand:
-                    self.settle(self._in_hand, INTERNAL)
-                self._done += len(batch) - self._returned
+                self._account.finish_batch()
                 self._bytes_out += sum(size for _, size in batch)
                 if not self._items:
                     self._bytes_in = self._bytes_out = 0

@@ -193,7 +193,7 @@ class Span(SpanContext):
         for key, value in given:
             wrong = propagation.baggage_fault(key, value)
             if wrong:
-                logger.warn("a baggage item was left out: %s", wrong)
+                logger.warn("the baggage item %s was left out: %s", values.describe(key), wrong)
             else:
                 items[str.__str__(key)] = str.__str__(value)  # of a subclass of str (an Enum), the text alone
         if items:

@@ -5,6 +5,7 @@ It can be built alone from an :class:`~cozeloop_lite.ApiClient`; :class:`~cozelo
 
 from __future__ import annotations
 
+import logging
 from time import monotonic_ns, time_ns
 
 from .. import errors, logger, process
@@ -76,6 +77,7 @@ class Tracer:
         self._sampled_out = 0
         self._closed = False
         process.on_fork(self)
+        process.on_exit(self)
 
     # -- spans ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +180,16 @@ class Tracer:
 
     def _sampled(self, trace_id: int) -> bool:
         return self._sample_below is None or trace_id & ((1 << _RATE_BITS) - 1) < self._sample_below
+
+    def _on_exit_begins(self) -> None:
+        open_spans = list(self._owner.open)
+        if open_spans and not self._closed:
+            names = ", ".join(repr(span._name[:80]) for span in open_spans[:3])
+            text = "%d spans were never finished and are not sent, such as %s"
+            logger.say(logging.WARNING, text, len(open_spans), names)
+
+    def _on_exit(self) -> None:
+        pass
 
     def _on_fork(self) -> None:
         self._owner.open.clear()

@@ -207,9 +207,11 @@ def test_a_server_that_comes_back_while_the_program_exits_gets_the_spans(server)
     assert not any("lost" in line for line in run.lines)
 
 
-def test_an_open_span_is_not_reported_and_holds_nothing_up(server):
-    run = Run(server.url, "span = start_span('open', 'custom')")
-    assert (run.code, run.out, run.err) == (0, "", "")
+def test_an_open_span_is_not_sent_and_holds_nothing_up_and_is_told(server):
+    run = Run(server.url, "span = start_span('forgotten', 'custom')")
+    assert (run.code, run.out) == (0, "")
+    assert "1 spans were never finished" in run.err
+    assert "'forgotten'" in run.err
     assert names(server) == []
 
 

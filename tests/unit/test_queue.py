@@ -12,6 +12,7 @@ import pytest
 from cozeloop_lite import process
 from cozeloop_lite.trace import queue as queue_module
 from cozeloop_lite.trace.queue import SendQueue
+from cozeloop_lite.trace.uploads import Uploads
 
 SOON = 10  # seconds that no test waits unless it fails
 
@@ -43,8 +44,8 @@ class Sender:
 def make_queue():
     made = []
 
-    def make(send, max_count=100_000, max_bytes=1 << 30, batch_count=100, shutdown_timeout=5.0):
-        queue = SendQueue(send, max_count, max_bytes, batch_count, shutdown_timeout)
+    def make(send, max_count=100_000, max_bytes=1 << 30, batch_count=100, shutdown_timeout=5.0, aside=None):
+        queue = SendQueue(send, max_count, max_bytes, batch_count, shutdown_timeout, aside)
         made.append((queue, send))
         return queue
 
@@ -72,6 +73,13 @@ def in_thread(function):
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
     return thread
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + SOON
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert condition()
 
 
 # -- items and batches
@@ -194,12 +202,29 @@ def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
         def release(self):
             self._lock.release()
 
-    queue._alarm = Alarm(queue._alarm)
+    queue._pace.alarm = Alarm(queue._pace.alarm)
     queue.put("wake it once", 1)
     assert queue.flush(SOON)
     before = len(looks)
     time.sleep(0.2)
     assert len(looks) - before <= 2
+    asleep = len(looks)
+    assert queue.flush(SOON)  # there is nothing to send, and nobody to wake for it
+    time.sleep(0.1)
+    assert len(looks) == asleep
+
+
+def test_the_thread_is_not_woken_for_every_item(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    queue = make_queue(Sender())
+    rings = []
+    queue.put("first", 1)
+    wait_for(lambda: queue._wake_count == 100)
+    monkeypatch.setattr(queue, "_wake", lambda: rings.append(1))
+    for number in range(98):
+        queue.put(number, 1)
+    assert rings == []
+    monkeypatch.undo()
 
 
 # -- the bounds
@@ -231,6 +256,21 @@ def test_bytes_are_bounded_too_and_are_free_again_after_delivery(make_queue):
     for number in range(3):
         queue.put(number, 300)
     assert queue.stats()["dropped"] == {"queue_full": 2}
+
+
+def test_bytes_are_free_again_in_a_queue_that_never_runs_empty(make_queue):
+    rest = list(range(20))
+
+    def send(items, queue):
+        if rest:
+            queue.put(rest.pop(), 300)
+        queue.settle(len(items))
+
+    queue = make_queue(send, max_bytes=1000, batch_count=1)
+    queue.put("first", 300)
+    queue.put("second", 300)
+    wait_for(lambda: queue.flush(SOON) and not rest)
+    assert queue.stats()["dropped"] == {}
 
 
 def test_the_account_balances_at_every_instant_under_load(make_queue):
@@ -302,7 +342,7 @@ def test_flush_covers_a_batch_as_a_whole_even_if_its_later_items_are_settled_fir
     queue._start = lambda: None  # so that the flush is asked for one item, and ten are in the batch
     queue.put(0, 1)
     del queue._start
-    target = queue._taken + len(queue._items)
+    target = queue._last()
     for number in range(1, 10):
         queue.put(number, 1)
     flusher = in_thread(lambda: results.append(queue._wait_until(target, time.monotonic() + SOON)))
@@ -471,9 +511,40 @@ def test_a_thread_that_died_is_replaced_by_the_next_put(make_queue, monkeypatch)
     assert not dead.is_alive()
     del queue._take
     queue.put("third", 1)
-    assert queue.flush(SOON)
+    wait_for(lambda: "third" in sender.items)  # without a flush, which would start a thread, too
     assert sender.items == ["first", "second", "third"]
     assert queue._thread is not dead
+
+
+def test_a_thread_that_dies_while_someone_flushes_is_replaced_for_him(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert queue.flush(SOON)
+    dead = queue._thread
+    monkeypatch.setattr(threading, "excepthook", lambda args: None, raising=False)
+
+    def die():
+        time.sleep(0.2)  # by then the flush is waiting
+        del queue._take
+        raise SystemExit
+
+    queue._take = die
+    queue.put("second", 1)
+    assert queue.flush(SOON)
+    assert sender.threads == {dead, queue._thread}
+    assert not dead.is_alive()
+
+
+def test_once_the_interpreter_takes_itself_apart_nobody_waits_for_a_thread(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    monkeypatch.setattr(queue_module.sys, "is_finalizing", lambda: True)
+    began = time.monotonic()
+    assert not queue.flush(SOON)
+    assert time.monotonic() - began < SOON / 2
+    monkeypatch.undo()
 
 
 def test_when_no_thread_can_be_started_whoever_flushes_sends(make_queue, monkeypatch):
@@ -507,11 +578,29 @@ def test_without_a_thread_a_flush_still_ends_in_time_and_loses_nothing(make_queu
     assert not queue.flush(0.2)
     assert attempts[0] == [0, 1]
     assert account(queue) == {"finished": 5, "delivered": 0, "queued": 5, "dropped": {}}
+    assert queue.time_left(3600) == 3600  # the time of that flush was up, not the queue's
     back = Sender()
     queue._send = back
     assert queue.flush(SOON)
     assert back.batches == [[0, 1], [2, 3], [4]]
     assert account(queue) == {"finished": 5, "delivered": 5, "queued": 0, "dropped": {}}
+
+
+def test_without_a_thread_what_is_put_back_is_sent_before_the_flush_is_over(make_queue, monkeypatch):
+    calls = []
+
+    def send(items, queue):
+        calls.append(items)
+        if len(calls) < 3:
+            queue.give_up(items)
+        else:
+            queue.settle(len(items))
+
+    queue = make_queue(send)
+    no_threads(monkeypatch)
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    assert calls == [["item"]] * 3
 
 
 def test_while_one_thread_sends_for_want_of_a_daemon_thread_the_others_are_not_blocked(make_queue, monkeypatch):
@@ -534,6 +623,21 @@ def test_while_one_thread_sends_for_want_of_a_daemon_thread_the_others_are_not_b
     flusher.join(SOON)
 
 
+def test_without_a_thread_a_close_during_a_flush_keeps_its_word(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    flusher = threading.Thread(target=queue.flush, args=(SOON,), daemon=True)
+    start = threading.Thread.start
+    no_threads(monkeypatch)
+    queue.put("item", 1)
+    start(flusher)
+    assert sender.busy.wait(SOON)
+    assert not queue.close(0.1)
+    sender.go.set()
+    flusher.join(SOON)
+    assert queue.time_left(3) == 0  # also when the flush, which had more time, is over
+
+
 def test_an_interrupt_while_the_thread_starts_does_not_make_two_of_them(make_queue, monkeypatch):
     sender = Sender()
     queue = make_queue(sender)
@@ -553,7 +657,241 @@ def test_an_interrupt_while_the_thread_starts_does_not_make_two_of_them(make_que
     assert len(sender.threads) == 1
 
 
+def test_a_finalizer_that_puts_while_the_thread_starts_does_not_start_another(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    starts = []
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        starts.append(thread)
+        if len(starts) == 1:
+            queue.put("from a finalizer", 1)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    assert starts == [queue._thread]
+    assert sender.items == ["item", "from a finalizer"]
+
+
+def test_a_thread_that_starts_after_all_when_another_took_its_place_ends_at_once(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    start = threading.Thread.start
+    late = []
+
+    def interrupted(thread):
+        late.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.put("first", 1)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    queue.put("second", 1)
+    assert queue.flush(SOON)
+    late[0].start()
+    late[0].join(SOON)
+    assert not late[0].is_alive()
+
+
+def test_a_thread_that_starts_while_another_sends_in_its_place_waits_for_it(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    flusher = threading.Thread(target=queue.flush, args=(SOON,), daemon=True)
+    start = threading.Thread.start
+    no_threads(monkeypatch)
+    queue.put("first", 1)
+    start(flusher)
+    assert sender.busy.wait(SOON)
+    monkeypatch.undo()
+    queue.put("second", 1)
+    assert not queue.flush(0.1)
+    assert queue._thread.is_alive()
+    assert sender.batches == [["first"]]
+    sender.go.set()
+    assert queue.flush(SOON)
+    assert sender.threads == {flusher, queue._thread}
+
+
+def test_what_a_sender_raises_does_not_reach_who_flushes_but_his_own_interrupt_does(make_queue, monkeypatch):
+    def send(items, queue):
+        raise items[0]
+
+    queue = make_queue(send)
+    queue.put(KeyboardInterrupt(), 1)
+    assert not queue.flush(SOON)
+    assert queue._thread.is_alive()
+    queue.close()
+    queue = make_queue(send)
+    no_threads(monkeypatch)
+    queue.put(SystemExit(), 1)
+    assert not queue.flush(SOON)
+    queue.put(KeyboardInterrupt(), 1)
+    with pytest.raises(KeyboardInterrupt):
+        queue.flush(SOON)
+    assert queue.stats()["dropped"] == {"internal": 2}
+
+
+# -- the work beside
+
+
+class Beside:
+    """A file for each item named so. ``outcomes`` of attempts: 0 when it arrives, else seconds until the next."""
+
+    def __init__(self, *outcomes):
+        self.outcomes = list(outcomes)
+        self.tried = threading.Semaphore(0)
+        self.threads = set()
+        self.files = Uploads(self.attempt, 1 << 20)
+
+    def attempt(self, upload, time_left):
+        self.tried.release()
+        self.threads.add(threading.current_thread())
+        return self.outcomes.pop(0)
+
+    def send(self, items, queue):
+        queue.settle(len(items))
+        for item in items:
+            if item == "file":
+                self.files.add(item, b"content")
+
+
+def test_a_flush_waits_for_the_files_of_items_long_delivered_and_hurries_them(make_queue):
+    beside = Beside(3600, 0)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    assert not queue.flush(0.2)  # it failed, and is to be tried again in an hour
+    assert queue.stats()["delivered"] == 1
+    assert queue.flush(SOON)
+    assert queue.stats()["files"] == {"delivered": 1, "queued": 0, "dropped": {}}
+
+
+def test_a_flush_does_not_wait_for_files_that_come_after_it(make_queue):
+    beside = Beside()
+    queue = make_queue(beside.send, aside=beside.files)
+
+    def attempt(upload, time_left):
+        time.sleep(0.01)
+        beside.files.add("another", b"content")
+        return 0
+
+    beside.files._attempt = attempt
+    queue.put("file", 1)
+    began = time.monotonic()
+    assert queue.flush(SOON)
+    assert time.monotonic() - began < SOON / 2
+
+
+def test_a_lost_file_makes_a_flush_false(make_queue):
+    beside = Beside(-1)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    assert not queue.flush(SOON)
+    assert queue.flush(SOON)
+
+
+def test_a_file_is_tried_while_items_linger_and_while_nothing_else_is_to_do(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    beside = Beside(0.01, 0.2, 0)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    queue._hurry(1)
+    assert beside.tried.acquire(timeout=SOON)
+    assert beside.tried.acquire(timeout=SOON)  # nothing waits but the file
+    queue.put("lingers", 1)
+    assert beside.tried.acquire(timeout=SOON)
+    assert queue.stats()["queued"] == 1
+
+
+def test_a_file_that_waits_out_a_pause_holds_no_items_back(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    beside = Beside(3600)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    assert beside.tried.acquire(timeout=SOON)
+    for delivered in (2, 3):
+        queue.put("item", 1)
+        wait_for(lambda: queue.stats()["delivered"] == delivered)  # noqa: B023
+
+
+def test_a_flush_hears_of_a_file_as_soon_as_it_is_there(make_queue):
+    beside = Beside()
+    queue = make_queue(beside.send, aside=beside.files)
+    beside.files._attempt = lambda upload, time_left: time.sleep(0.02) or 0
+    began = time.monotonic()
+    for _ in range(8):
+        queue.put("file", 1)
+        assert queue.flush(SOON)
+    assert time.monotonic() - began < 2  # it looks twice a second by itself
+
+
+def test_a_fault_in_the_work_beside_does_not_end_the_thread(make_queue, logged):
+    beside = Beside()
+    queue = make_queue(beside.send, aside=beside.files)
+
+    def attempt(upload, time_left):
+        raise SystemExit
+
+    beside.files._attempt = attempt
+    queue.put("file", 1)
+    assert not queue.flush(SOON)
+    assert queue._thread.is_alive()
+    assert any("a file was lost by a fault" in message for message in logged())
+
+
+def test_close_uploads_what_waits_without_a_pause(make_queue):
+    beside = Beside(*[0] * 10)
+    queue = make_queue(beside.send, aside=beside.files)
+    for _ in range(10):
+        queue.put("file", 1)
+    began = time.monotonic()
+    assert queue.close(SOON)
+    assert time.monotonic() - began < 2
+    assert len(beside.threads) == 1
+
+
+def test_close_tries_a_failed_file_until_its_time_is_up_and_counts_it_then(make_queue):
+    beside = Beside(*[0.04] * 100)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    began = time.monotonic()
+    assert not queue.close(0.5)
+    assert time.monotonic() - began < 3
+    assert len(beside.outcomes) <= 96
+    assert queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"shutdown": 1}}
+
+
+def test_without_a_thread_whoever_flushes_uploads_too(make_queue, monkeypatch):
+    beside = Beside(3600, 0.01, 0)
+    queue = make_queue(beside.send, aside=beside.files)
+    no_threads(monkeypatch)
+    queue.put("file", 1)
+    steps = []
+    step = queue._step_aside
+    queue._step_aside = lambda patience: steps.append(1) or step(patience)
+    began = time.monotonic()
+    assert not queue.flush(0.2)
+    assert time.monotonic() - began < SOON / 2
+    assert len(steps) < 10  # it sleeps meanwhile
+    assert queue.flush(SOON)
+    assert queue.stats()["files"]["delivered"] == 1
+
+
 # -- close
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_close_without_time_ends_at_once(make_queue, logged, timeout):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("item", 1)
+    began = time.monotonic()
+    assert not queue.close(timeout)
+    assert time.monotonic() - began < SOON / 2
+    assert any("within 0.0 s" in message for message in logged())
 
 
 def test_close_delivers_stops_the_thread_and_counts_what_comes_later(make_queue, logged):
@@ -598,6 +936,75 @@ def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queu
     assert not queue._thread.is_alive()
     assert account(queue) == {"finished": 35, "delivered": 10, "queued": 0, "dropped": {"shutdown": 25}}
     assert len(sender.batches) == 1  # nothing more was sent after the time was up
+    queue.close()
+    assert len([message for message in logged() if "are lost" in message]) == 1
+
+
+def test_an_item_that_slips_in_before_the_thread_of_a_closed_queue_ends_is_not_forgotten(make_queue):
+    sender = Sender()
+    queue = make_queue(sender)
+    looks = []
+
+    def step(patience):  # the thread's last act before it ends
+        if queue._closed and not looks:
+            looks.append(1)
+            queue._items.append(("slips in", 1))  # by a put() that saw an open queue, and a thread at work
+        return False
+
+    queue._step_aside = step
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    assert queue.close()
+    wait_for(lambda: sender.items == ["item", "slips in"])
+
+
+def test_a_flush_hears_that_close_gave_up_on_its_items(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, batch_count=1)
+    results = []
+    for number in range(3):
+        queue.put(number, 1)
+    flusher = in_thread(lambda: results.append(queue.flush(SOON)))
+    assert sender.busy.wait(SOON)
+    assert not queue.close(0.1)
+    sender.go.set()
+    flusher.join(SOON / 2)
+    assert results == [False]
+
+
+def test_after_close_gave_up_nothing_waits(make_queue, monkeypatch):
+    queue = make_queue(Sender())
+    queue._start = lambda: None
+    queue.put("item", 1)
+    monkeypatch.setattr(queue_module.sys, "is_finalizing", lambda: True)
+    assert not queue.close(0.1)
+    assert queue.flush(SOON)
+    assert account(queue) == {"finished": 1, "delivered": 0, "queued": 0, "dropped": {"shutdown": 1}}
+
+
+def test_close_waits_for_the_end_of_the_thread(make_queue):
+    class Slow(Uploads):
+        def wait(self):
+            if queue._closed:
+                time.sleep(0.05)
+            return super().wait()
+
+    queue = make_queue(Sender(), aside=Slow(lambda upload, time_left: 0, 0))
+    queue.put("item", 1)
+    assert queue.close()
+    assert not queue._thread.is_alive()
+
+
+def test_a_request_that_takes_all_its_time_ends_before_close_does(make_queue):
+    def send(items, queue):
+        while queue.time_left(60) == 60:
+            time.sleep(0.01)
+        time.sleep(queue.time_left(60))
+        queue.settle(len(items))
+
+    queue = make_queue(send)
+    queue.put("item", 1)
+    assert queue.close(1)
 
 
 def test_an_item_that_slips_in_while_the_queue_closes_is_not_forgotten(make_queue):
@@ -664,6 +1071,21 @@ def test_a_flush_ends_the_pause_between_two_attempts_but_not_one_that_the_server
     assert impatient
 
 
+def test_a_hurry_before_the_batch_does_not_end_the_pause_after_its_first_attempt(make_queue):
+    pauses = []
+
+    def send(items, queue):
+        began = time.monotonic()
+        assert queue.wait(0.3)
+        pauses.append(time.monotonic() - began)
+        queue.settle(len(items))
+
+    queue = make_queue(send)
+    queue.put("item", 1)
+    assert queue.flush(SOON)
+    assert pauses[0] > 0.25
+
+
 def test_a_patient_wait_that_would_outlast_the_end_is_given_up_at_once(make_queue):
     answers = []
 
@@ -690,7 +1112,7 @@ def test_time_left_is_what_close_leaves(make_queue):
     while queue.time_left(3) == 3 and time.monotonic() < deadline:
         time.sleep(0.001)
     assert 0 < queue.time_left(3) < 2
-    queue._deadline = time.monotonic() - 1
+    queue._pace.deadline = time.monotonic() - 1
     assert queue.time_left(3) == 0
     sender.go.set()
     closing.join(SOON)
@@ -708,6 +1130,96 @@ def test_all_queues_of_a_process_share_the_time_at_exit(make_queue, monkeypatch)
     began = time.monotonic()
     process._exit()
     assert time.monotonic() - began < 2.0  # one after the other it would be 3 s
+
+
+def test_all_queues_of_a_process_send_at_once_at_exit(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    together = threading.Barrier(3)
+
+    def send(items, queue):
+        together.wait(SOON)
+        queue.settle(len(items))
+
+    queues = [make_queue(send) for _ in range(3)]
+    for queue in queues:
+        queue.put("item", 1)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", queues)
+    process._exit()
+    assert [queue.stats()["delivered"] for queue in queues] == [1, 1, 1]
+
+
+def test_a_flush_during_the_exit_does_not_bring_the_linger_time_back(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    queue._on_exit_begins()
+    assert queue.flush(SOON)
+    sender.busy.clear()
+    in_thread(lambda: queue.put("from another thread", 1))
+    assert sender.busy.wait(SOON)
+
+
+def give_up_at_the_end(calls):
+    def send(items, queue):  # a server that is down
+        calls.append(items)
+        while queue.wait(0.05):
+            pass
+        queue.give_up(items)
+
+    return send
+
+
+def test_what_is_given_up_at_exit_is_lost_and_not_taken_up_again(make_queue, monkeypatch):
+    calls = []
+    queue = make_queue(give_up_at_the_end(calls), shutdown_timeout=0.5)
+    queue.put("item", 1)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", [queue])
+    process._exit()
+    assert calls == [["item"]]
+    assert queue.stats()["dropped"] == {"shutdown": 1}
+
+
+def test_without_a_thread_a_flush_during_the_exit_has_no_more_time_than_the_exit(make_queue, monkeypatch):
+    queue = make_queue(give_up_at_the_end([]), shutdown_timeout=0.3)
+    no_threads(monkeypatch)
+    queue.put("item", 1)
+    queue._on_exit_begins()
+    began = time.monotonic()
+    assert not queue.flush(SOON)
+    assert time.monotonic() - began < SOON / 2
+
+
+def test_an_item_put_after_the_exit_hook_of_an_idle_queue_is_waited_for(make_queue, monkeypatch):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("before", 1)
+    assert queue.flush(SOON)
+    monkeypatch.setattr(process, "_exiting", False)
+    monkeypatch.setattr(process, "_at_exit", [queue])
+    process._exit()
+    for number in range(20):
+        queue.put(number, 1)
+        assert sender.items[-1] == number  # delivered when put() returns
+
+
+def test_an_item_that_cannot_be_delivered_after_the_exit_hook_is_reported(make_queue, logged):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, shutdown_timeout=0.3)
+    queue._on_exit_begins()
+    queue.put("after", 1)
+    assert any("too late in the exit" in message for message in logged())
+
+
+def test_after_the_exit_hook_only_the_main_thread_waits(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, shutdown_timeout=SOON)
+    queue._on_exit_begins()
+    thread = in_thread(lambda: queue.put("item", 1))
+    thread.join(SOON / 2)
+    assert not thread.is_alive()
 
 
 def test_an_item_put_after_the_exit_hook_is_waited_for(make_queue, monkeypatch):
@@ -732,6 +1244,7 @@ def test_the_exit_hook_leaves_a_closed_queue_alone(make_queue, monkeypatch):
     began = time.monotonic()
     process._exit()
     assert time.monotonic() - began < 3
+    assert queue.time_left(3) == 0  # what was reported as lost gets no second chance
 
 
 def test_one_failing_exit_hook_does_not_keep_the_others_from_theirs(make_queue, monkeypatch):
@@ -753,15 +1266,26 @@ def test_one_failing_exit_hook_does_not_keep_the_others_from_theirs(make_queue, 
 # -- fork, as far as it can be seen without one
 
 
-def test_a_fork_without_pythons_hooks_is_noticed_by_its_process_id(make_queue, monkeypatch):
+@pytest.mark.parametrize("wait", [SendQueue.flush, SendQueue.close])
+def test_a_fork_without_pythons_hooks_is_noticed_by_its_process_id(make_queue, monkeypatch, wait):
     sender = Sender(hold=True)
     queue = make_queue(sender)
     queue.put("the parent's", 1)
     thread = queue._thread
     assert sender.busy.wait(SOON)
     monkeypatch.setattr(process, "_pid", -1)
-    assert queue.flush(SOON)  # in the child there is nothing to send
+    assert wait(queue, SOON)  # in the child there is nothing to send
     assert queue.stats()["finished"] == 0
     assert queue._thread is None
     sender.go.set()
     thread.join(SOON)
+
+
+def test_files_that_wait_stay_the_parents(make_queue, monkeypatch):
+    beside = Beside(3600)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    assert not queue.flush(0.1)
+    monkeypatch.setattr(process, "_pid", -1)
+    assert queue.flush(SOON)
+    assert queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {}}

@@ -16,7 +16,7 @@ from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import config, propagation
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
-from cozeloop_lite.trace import encoding, exporter, media, queue, tags, uploads
+from cozeloop_lite.trace import account, encoding, exporter, media, queue, tags, uploads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def test_limits_are_those_of_the_code():
 
 def test_every_reason_for_a_loss_is_explained():
     named = set(re.findall(r'dropped\["(\w+)"\]', section("When things fail")))
-    in_queue = {queue.QUEUE_FULL, queue.CLOSED, queue.SHUTDOWN, queue.INTERNAL}
+    in_queue = {account.QUEUE_FULL, account.CLOSED, account.SHUTDOWN, account.INTERNAL}
     assert named == in_queue | {exporter.TOO_OLD, exporter.UNENCODABLE, exporter.REFUSED}
 
 

@@ -1,0 +1,76 @@
+"""The account of a queue: how many items it took and has in hand, and what became of each. Nothing is lost in silence.
+
+It has no lock: the queue changes it under its own, so that :meth:`Account.stats` adds up at every instant.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+QUEUE_FULL = "queue_full"
+CLOSED = "closed"
+SHUTDOWN = "shutdown"
+INTERNAL = "internal"
+
+
+class Account:
+    """Counts, and nothing else. The items are numbered as they leave the queue, so that a flush can wait for one."""
+
+    __slots__ = ("delivered", "done", "dropped", "in_hand", "lost", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0  # how many items left the queue ...
+        self.done = 0  # ... and how many of those in batches that are done with
+        self.in_hand = 0  # how many of the batch that is being sent have no fate yet
+        self.delivered = 0
+        self.dropped: dict[str, int] = {}  # by reason
+        self.lost = 0  # the dropped ones that were in the queue: a flush is told of these, not of the refused ones
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Items did not get into the queue, or are lost."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def take(self, count: int) -> None:
+        """A batch leaves the queue."""
+        self.taken += count
+        self.in_hand = count
+
+    def settle(self, count: int, lost: str = "") -> None:
+        """Items in hand were delivered, or lost for a reason."""
+        self.in_hand -= count
+        if lost:
+            self.lost += count
+            self.drop(lost, count)
+        else:
+            self.delivered += count
+
+    def put_back(self, count: int) -> None:
+        """Items in hand return to the head of the queue."""
+        self.in_hand -= count
+        self.taken -= count
+
+    def finish_batch(self) -> None:
+        """The batch is done with; what has no fate by now is lost by a fault of ours."""
+        if self.in_hand:
+            self.settle(self.in_hand, INTERNAL)
+        self.done = self.taken
+
+    def discard(self) -> None:
+        """An item is lost that no batch took."""
+        self.taken += 1
+        self.done += 1
+        self.lost += 1
+        self.drop(SHUTDOWN)
+
+    def stats(self, waiting: int) -> dict[str, Any]:
+        """``finished`` = ``delivered`` + ``queued`` + the sum of ``dropped``, when ``waiting`` items are queued."""
+        queued = waiting + self.in_hand
+        dropped = dict(self.dropped)
+        return {
+            "finished": self.delivered + queued + sum(dropped.values()),
+            "delivered": self.delivered,
+            "queued": queued,
+            "dropped": dropped,
+        }

@@ -1,0 +1,67 @@
+"""The time of whoever sends: its pauses between attempts, and how they end."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cozeloop_lite.trace import pace as pace_module
+from cozeloop_lite.trace.pace import Pace
+
+SOON = 10  # seconds that no test waits unless it fails
+
+
+@pytest.fixture
+def pace():
+    return Pace()
+
+
+def seconds_of(function, *args, result=True):
+    began = time.monotonic()
+    assert function(*args) is result
+    return time.monotonic() - began
+
+
+def test_a_pause_lasts_as_long_as_asked_and_no_alarm_alone_ends_it(pace):
+    pace.alarm.release()
+    assert seconds_of(pace.wait, 0.1, False) > 0.09
+
+
+def test_a_hurry_ends_one_pause_and_not_the_next(pace):
+    pace.hurried = True
+    assert seconds_of(pace.wait, SOON, False) < SOON / 2
+    assert seconds_of(pace.wait, 0.1, False) > 0.09
+
+
+def test_a_patient_pause_heeds_no_hurry(pace):
+    pace.hurried = True
+    assert seconds_of(pace.wait, 0.1, True) > 0.09
+
+
+def test_with_an_end_in_sight_a_pause_is_short_but_a_patient_one_is_not(pace, monkeypatch):
+    monkeypatch.setattr(pace_module, "LAST_PAUSE_SECONDS", 0.01)
+    pace.deadline = time.monotonic() + 2 * SOON
+    assert seconds_of(pace.wait, SOON, False) < SOON / 2
+    assert seconds_of(pace.wait, 0.1, True) > 0.09
+
+
+def test_a_pause_ends_with_the_time_and_then_there_is_none(pace, monkeypatch):
+    monkeypatch.setattr(pace_module, "LAST_PAUSE_SECONDS", SOON)
+    pace.deadline = time.monotonic() + 0.1
+    assert seconds_of(pace.wait, SOON, False, result=False) < SOON / 2
+    assert not pace.wait(0, False)
+
+
+def test_a_patient_pause_that_would_outlast_the_end_is_none(pace):
+    pace.deadline = time.monotonic() + SOON
+    assert not pace.wait(2 * SOON, True)
+
+
+def test_a_request_gets_what_it_asks_for_or_what_is_left(pace):
+    assert pace.time_left(3600) == 3600
+    pace.deadline = time.monotonic() + 100
+    assert pace.time_left(3) == 3
+    assert 90 < pace.time_left(3600) <= 100
+    pace.deadline = time.monotonic() - 1
+    assert pace.time_left(3) == 0
