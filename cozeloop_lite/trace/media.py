@@ -22,6 +22,7 @@ SHOWN_CHARS = 1000  # of a text that goes up as a file (contract siblings.md 2.8
 
 # Where a model's input and output has messages, where a message has parts, and where a part has its content.
 _LISTS = ("messages", "choices", "input", "output", "prompts", "templates")
+_LIST_NAMES = frozenset(_LISTS)
 _PARTS = ("parts", "content")
 _HOLDERS = (  # (field of the part, field inside it, kind)
     ("image_url", "url", "image"),
@@ -66,6 +67,8 @@ class Lifter:
 
     def lift(self, value: Any) -> Any:
         """``value`` with keys in the place of its parts; ``value`` itself when it has none."""
+        if type(value) is dict and _LIST_NAMES.isdisjoint(value):  # the usual case, found out in one step
+            return value
         for name in _LISTS:
             items = _get(value, name)
             if type(items) in (list, tuple):
