@@ -20,7 +20,7 @@ from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
 
 from .assistant import Answer, Assistant
-from .library import Library, read_repository
+from .passages import Library, read_repository
 from .web import Service
 
 ROOT = Path(__file__).resolve().parent.parent.parent

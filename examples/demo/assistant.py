@@ -12,7 +12,7 @@ from typing import Any
 import cozeloop_lite
 
 from . import model
-from .library import Library
+from .passages import Library
 from .web import call
 
 NAME = "assistant"

@@ -14,7 +14,7 @@ from typing import Any, Iterator
 
 import cozeloop_lite
 
-from .library import words
+from .passages import words
 
 NAME = "demo-sentence-picker"
 OPTIONS = {"temperature": 0, "max_tokens": 60}

@@ -13,7 +13,7 @@ from typing import Any
 
 import cozeloop_lite
 
-from .library import words
+from .passages import words
 from .web import Service, call
 
 NAME = "reranker"
