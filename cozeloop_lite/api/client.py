@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
+HIDDEN = "***"
 
 
 class ApiClient:
@@ -163,12 +164,16 @@ class ApiClient:
         seconds: float,
     ) -> dict[str, Any]:
         url = self._url(path, params)
-        headers["Authorization"] = "Bearer " + self._current_token()
+        token = self._current_token()
+        headers["Authorization"] = "Bearer " + token
         headers = _merged(self._headers, _environment(), headers)
         with process.loading():
             from . import answers, transport
         status, answer_headers, answer = self._exchange(transport, method, url, body, headers, seconds)
-        return answers.read(status, answer_headers, answer)
+        # Whoever echoes the request must not bring the token into a log.
+        answer = answer.replace(token.encode(), HIDDEN.encode())
+        shown = {name.lower(): value.replace(token, HIDDEN) for name, value in answer_headers.items()}
+        return answers.read(status, shown, answer)
 
     def _exchange(
         self, transport: Any, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
@@ -184,7 +189,8 @@ class ApiClient:
                 raise errors.RequestTimeoutError(
                     "%s: no complete answer within %.3g s (timeout)" % (what, seconds)
                 ) from problem
-            raise errors.NetworkError("%s failed: %s" % (what, problem or type(problem).__name__)) from problem
+            text = str(problem).replace(headers["Authorization"][len("Bearer ") :], HIDDEN) or type(problem).__name__
+            raise errors.NetworkError("%s failed: %s" % (what, text)) from problem
         return answer  # type: ignore[no-any-return]
 
     def _open_pool(self, transport: Any) -> Any:

@@ -11,7 +11,8 @@ over finished spans, so that finishing in another thread needs no access to this
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+import sys
+from contextvars import ContextVar, copy_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,22 @@ class StandIn:
 _top: ContextVar[Span | None] = ContextVar("cozeloop_lite_top", default=None)
 
 top = _top.get
-push = _top.set
+
+
+if sys.version_info >= (3, 12):
+    push = _top.set
+else:
+
+    def push(span: Any) -> None:
+        """Make ``span`` the top.
+
+        Setting a context variable may run the garbage collector, that may close a generator of ours, which sets the
+        variable again: before CPython 3.12 the mapping that is being copied would be freed. The copy keeps it.
+        """
+        keep = copy_context()
+        _top.set(span)
+        del keep
+
 
 
 def current() -> Span | None:
@@ -77,18 +93,18 @@ class Stack:
         while above is not None and above is not span:
             above = above._outer
         if above is not None:  # it was just started, on the stack of whoever takes the first step
-            _top.set(above._outer)
+            push(above._outer)
 
     def resume(self) -> Span | None:
         """Put the stack in place; returns the one to put back."""
         outside = _top.get()
-        _top.set(self._own)
+        push(self._own)
         return outside
 
     def suspend(self, outside: Span | None) -> None:
         """Take the stack away again."""
         self._own = _top.get()
-        _top.set(outside)
+        push(outside)
 
 
 def current_span() -> Span | None:
@@ -111,7 +127,7 @@ def leave(span: Span, whole: bool) -> None:
     span._outer = outer  # so that a chain of spans which overlap does not keep all of them alive
     above = _top.get()
     if above is span:
-        _top.set(outer)
+        push(outer)
         return
     # Not the top: something above is still open, or this is another thread, where there is nothing to do.
     while above is not None and above is not span:
@@ -119,4 +135,4 @@ def leave(span: Span, whole: bool) -> None:
             return
         above = above._outer
     if above is span:
-        _top.set(outer)
+        push(outer)

@@ -270,10 +270,15 @@ class Content:
         ultra = extra.get("ultra_large_report", limits.ultra_large_report)
         lifters = extra.get("files") or {}
         notes = extra.get("notes") or {}
-        if limits.mask is not None:
+        files = media.Files(file_prefix(span)) if ultra or lifters else None
+        if files is not None:
+            for field, lifter in lifters.items():
+                self.texts[field] = files.place(self.texts[field], lifter.parts)
+                self.notes.extend(lifter.notes)
+        if limits.mask is not None:  # after what turned out to be no file was put back
             self._mask(limits, lifters)
-        if ultra or lifters:
-            self._split_off(media.Files(file_prefix(span)), lifters, limits.text_bytes if ultra else 0, notes)
+        if files is not None:
+            self._split_off(files, limits.text_bytes if ultra else 0, notes)
         self.notes.extend(notes.values())
 
     def _mask(self, limits: Limits, lifters: dict[str, media.Lifter]) -> None:
@@ -284,17 +289,10 @@ class Content:
             masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
             self.texts[field] = "".join(masked)
 
-    def _split_off(
-        self, files: media.Files, lifters: dict[str, media.Lifter], large_bytes: int, too_large: Container[str]
-    ) -> None:
-        for field in self.texts:
-            text = self.texts[field]
-            if field in lifters:
-                text = files.place(text, lifters[field].parts)
-                self.notes.extend(lifters[field].notes)
+    def _split_off(self, files: media.Files, large_bytes: int, too_large: Container[str]) -> None:
+        for field, text in self.texts.items():
             if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
-                text = files.large(field, _clean(text), large_bytes)
-            self.texts[field] = text
+                self.texts[field] = files.large(field, _clean(text), large_bytes)
         self.storage, without_room = files.storage()
         for key in without_room:
             for field in self.texts:

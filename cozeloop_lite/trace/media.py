@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 20 * 1024 * 1024 - 4096  # the server takes bodies of 20 MiB, form included (contract backend.md 3)
 MAX_STORAGE_BYTES = 1024  # of the field object_storage (contract backend.md 2.3)
+MAX_WALKED = 10_000  # items of a list that are looked at: no conversation is longer, and numbers are not one
 MAX_LIFTED = 16  # parts of one input or output; fewer fit into object_storage
 SHOWN_CHARS = 1000  # of a text that goes up as a file (contract siblings.md 2.8)
 
@@ -71,7 +72,7 @@ class Lifter:
             return value
         for name in _LISTS:
             items = _get(value, name)
-            if type(items) in (list, tuple):
+            if type(items) in (list, tuple) and len(items) <= MAX_WALKED:
                 value = _replaced(value, name, [self._message(item) for item in items])
         return value
 
@@ -81,7 +82,7 @@ class Lifter:
             item = _replaced(item, "message", self._message(inner))
         for name in _PARTS:
             parts = _get(item, name)
-            if type(parts) in (list, tuple):
+            if type(parts) in (list, tuple) and len(parts) <= MAX_WALKED:
                 item = _replaced(item, name, [self._part(part) for part in parts])
         return item
 

@@ -114,13 +114,15 @@ class Span(SpanContext):
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if error is not None and not isinstance(error, GeneratorExit):  # closing a generator is no failure
-            failure.record(self, error)
         self._begins = True  # the block restores exactly what was current before it
-        if self._finished:
-            context.leave(self, True)
-        else:
-            self.finish()
+        try:
+            if error is not None and not isinstance(error, GeneratorExit):  # closing a generator is no failure
+                failure.record(self, error)
+        finally:  # also when a signal handler raises in there: the span must not stay the current one
+            if self._finished:
+                context.leave(self, True)
+            else:
+                self.finish()
 
     # -- input and output ---------------------------------------------------------------------------------------
 

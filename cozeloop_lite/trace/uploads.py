@@ -53,6 +53,7 @@ class Uploads:
         self._delivered = 0
         self._dropped: dict[str, int] = {}
         self._hurried = False
+        self._given_up = ""
         self.added = 0
         self.settled = 0
         self.lost = 0
@@ -79,19 +80,23 @@ class Uploads:
             return None
         if self._hurried:
             self._hurried = False
-            for upload in self._waiting:
+            for upload in list(self._waiting):
                 upload.due = 0.0
-        return max(0.0, min(upload.due for upload in self._waiting) - monotonic())
+        # A copy, made in one step: whoever closes may empty the deque at any moment.
+        return max(0.0, min((upload.due for upload in list(self._waiting)), default=0.0) - monotonic())
 
     def step(self, time_left: TimeLeft) -> None:
         """Try the first file that is due, if there is one."""
         now = monotonic()
-        for upload in self._waiting:
+        for upload in list(self._waiting):
             if upload.due <= now:
                 break
         else:
             return
-        self._waiting.remove(upload)
+        try:
+            self._waiting.remove(upload)
+        except ValueError:  # given up at this moment by whoever closes
+            return
         upload.attempts += 1
         pause = -1.0
         try:
@@ -100,6 +105,9 @@ class Uploads:
             self._settle(upload, pause)
 
     def _settle(self, upload: Upload, pause: float) -> None:
+        if pause != 0 and self._given_up:
+            self.drop(self._given_up)
+            return
         if pause > 0 and upload.attempts < MAX_ATTEMPTS:
             upload.due = monotonic() + pause
             self._waiting.append(upload)
@@ -118,9 +126,10 @@ class Uploads:
 
     def abandon(self, reason: str) -> None:
         """Count all that waits as lost, and say so."""
+        self._given_up = reason
         count = len(self._waiting)
-        if count:
-            logger.error("%d files could not be uploaded in time: they are lost", count)
+        if self.added > self.settled:
+            logger.error("%d files could not be uploaded in time: they are lost", self.added - self.settled)
             self._waiting.clear()
             self._bytes = 0
             self.drop(reason, count)
