@@ -249,3 +249,23 @@ def test_the_stand_in_server_warns_of_a_key_without_a_file_until_the_file_arrive
         client.api.upload_file(UPLOAD, b"content", "the-key", {"workspace_id": "7"})
         assert server.store.spans()[0]["warnings"] == []
         client.close()
+
+
+def test_what_turns_out_to_be_no_file_is_masked_all_the_same():
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=lambda text: text.replace("secret", "***"))
+        with client.start_span("s") as span:
+            span.set_input({"messages": [{"content": [{"type": "file", "file": {"file_data": "data: secret"}}]}]})
+        assert client.close()
+        assert b"secret" not in server.requests[0].body
+
+
+def test_a_server_that_echoes_the_token_does_not_bring_it_into_an_error():
+    answer = json_answer({"code": 5, "msg": "you sent Bearer my-token"}, headers={"x-tt-logid": "my-token"})
+    with RecordingServer() as server:
+        server.default = answer
+        client = cozeloop_lite.new_client(server.url, "7", "my-token")
+        with pytest.raises(cozeloop_lite.RemoteServiceError) as caught:
+            client.api.get("/x")
+        assert "my-token" not in str(caught.value) + repr(caught.value.__dict__)
+        client.close()
