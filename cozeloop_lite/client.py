@@ -12,7 +12,7 @@ import threading
 from . import config, logger, process
 from .api.client import ApiClient
 from .propagation import extract
-from .trace import context
+from .trace import context, depth
 from .trace.span import NOOP
 from .trace.tracer import Tracer
 
@@ -232,6 +232,8 @@ def _tracing_client() -> Client | None:
     """The default client, or None, with one warning, when none can be built."""
     if _default is not None:
         return _default
+    if depth.ABORTS and depth.near_limit():
+        return None
     try:
         return new_client()
     except Exception as problem:  # noqa: BLE001 - whatever is wrong with the environment, the program goes on

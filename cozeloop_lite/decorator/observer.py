@@ -13,7 +13,7 @@ from time import time_ns
 
 from .. import client as clients
 from .. import logger
-from ..trace import failure, values
+from ..trace import depth, failure, values
 from ..trace.span import NOOP
 from . import signatures
 
@@ -80,6 +80,10 @@ class Observer:
             span = client.start_span(self.name, self.span_type)
             span._begins = True  # its end restores exactly what was current before it
             return span
+        except RecursionError:
+            if depth.ABORTS:  # whoever goes on from here, and deeper, ends the process
+                raise
+            return NOOP
         except Exception as problem:  # noqa: BLE001 - a client of the program's own making
             logger.warn("%s is not traced: %s", self.name, values.describe(problem))
             return NOOP

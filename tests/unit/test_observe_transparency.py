@@ -13,6 +13,7 @@ import inspect
 import io
 import itertools
 import pickle
+import subprocess
 import sys
 import threading
 import traceback
@@ -601,6 +602,41 @@ def test_recursion_without_end(decorator):
     for _ in range(3):
         with pytest.raises(RecursionError):
             down(0)
+
+
+def test_recursion_without_end_wherever_the_limit_falls():
+    # In a process of its own, which CPython before 3.10 aborts when an error at the limit is swallowed.
+    script = """
+import sys
+from cozeloop_lite import new_client, observe, set_default_client
+
+class Nowhere:
+    def export_spans(self, spans):
+        pass
+
+client = new_client(workspace_id="7", api_token="t", exporter=Nowhere())
+
+@observe(client=client)
+def down(n):
+    return down(n + 1)
+
+@observe
+def without_a_client(n):
+    return without_a_client(n + 1)
+
+set_default_client(None)
+for limit in range(300, 340):
+    sys.setrecursionlimit(limit)
+    for fn in (down, without_a_client):
+        try:
+            fn(0)
+        except RecursionError:
+            pass
+sys.setrecursionlimit(1000)
+print("survived")
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout.strip() == b"survived", done.stderr[-2000:]
 
 
 @recent
