@@ -635,7 +635,7 @@ for limit in range(300, 340):
 sys.setrecursionlimit(1000)
 print("survived")
 """
-    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True)
     assert done.stdout.strip() == b"survived", done.stderr[-2000:]
 
 

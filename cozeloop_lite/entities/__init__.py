@@ -1,0 +1,1 @@
+"""The objects people handle: prompts, messages, results, streams."""
