@@ -54,8 +54,11 @@ class LoopError(Exception):
     """The base of every exception this package raises."""
 
 
-class InvalidParamError(LoopError):
-    """An argument or a setting has a value that cannot be used. The message names it and says what would do."""
+class InvalidParamError(LoopError, ValueError):
+    """An argument or a setting has a value that cannot be used. The message names it and says what would do.
+
+    A ``ValueError``, too: programs written for the official package catch that for the variables of a prompt.
+    """
 
 
 class PropertyUnprovidedError(InvalidParamError):
