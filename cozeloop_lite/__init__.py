@@ -69,7 +69,7 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
     from .spec.tracespec import SpanKind as SpanKind
     from .trace.bind import BoundExecutor as BoundExecutor
     from .trace.bind import bind as bind
-    from .trace.exporter import FinishEventInfo as FinishEventInfo
+    from .trace.events import FinishEventInfo as FinishEventInfo
     from .trace.span import Span as Span
     from .trace.tracer import Tracer as Tracer
 
@@ -90,7 +90,7 @@ _HOMES = {
     ".propagation": "SpanContext extract inject",
     ".spec.tracespec": "SpanKind",
     ".trace.bind": "BoundExecutor bind",
-    ".trace.exporter": "FinishEventInfo",
+    ".trace.events": "FinishEventInfo",
     ".trace.span": "Span",
     ".trace.tracer": "Tracer",
 }

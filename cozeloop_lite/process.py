@@ -17,9 +17,9 @@ from . import logger  # imported first: its exit hook (logging.shutdown) must ru
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable
 
-FORK_WAIT_SECONDS = 2.0
+FORK_WAIT_SECONDS = 10.0  # an import takes a tenth of a second, unless the machine is very busy
 
 _at_exit: weakref.WeakSet[Any] = weakref.WeakSet()
 _after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -31,12 +31,16 @@ _finalizer: Any = None
 _loading = threading.RLock()
 
 
+# The methods that are called at exit, each of all objects before the next one: what is open is finished, what waits is
+# hurried (all at once, so that exit takes as long as the slowest), what was sent is waited for.
+_STEPS = ("_on_exit_begins", "_on_exit_hurry", "_on_exit")
+
+
 def on_exit(obj: Any) -> None:
-    """Call ``obj._on_exit_begins()``, and when all objects had that call ``obj._on_exit()``, at exit."""
+    """Call the methods ``_on_exit_begins``, ``_on_exit_hurry`` and ``_on_exit`` of ``obj``, which has some, at exit."""
     _at_exit.add(obj)
     if _exiting:  # made by an exit hook of the program that runs after ours
-        obj._on_exit_begins()
-        obj._on_exit()
+        _leave([obj])
 
 
 def on_fork(obj: Any) -> None:
@@ -96,18 +100,26 @@ def _exit() -> None:
     check_fork()
     _exiting = True
     try:
-        _call_each(_at_exit, "_on_exit_begins")
-        _call_each(_at_exit, "_on_exit")
+        _leave(_at_exit)
     except KeyboardInterrupt:  # whoever sits at the keyboard has waited long enough
         pass
 
 
-def _call_each(objects: weakref.WeakSet[Any], method: str) -> None:
+def _leave(objects: Iterable[Any]) -> None:
+    for step in _STEPS:
+        _call_each(objects, step)
+
+
+def _call_each(objects: Iterable[Any], method: str) -> None:
     for obj in list(objects):
         try:
-            getattr(obj, method)()
+            getattr(obj, method, _nothing)()
         except Exception as problem:  # noqa: BLE001 - one failing object must not keep the others from their turn
             logger.error("%s failed: %r", method, problem)
+
+
+def _nothing() -> None:
+    """What an object without one of the methods does."""
 
 
 atexit.register(_exit)

@@ -12,6 +12,7 @@ from time import monotonic, time
 from .. import errors, logger
 from . import ids
 from .encoding import MAX_SPAN_BYTES
+from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .uploads import Upload, Uploads
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..api.client import ApiClient
     from ..config import TraceConfig
+    from .pace import Pace
     from .queue import SendQueue
     from .span import Span
 
@@ -45,54 +47,6 @@ REFUSED = "refused"
 # Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
 # taken; no time left
 _TAKEN, _AGAIN, _DOUBTFUL, _BAD_SPAN, _TOO_LARGE, _REFUSED_ALL, _GIVE_UP = range(7)
-
-# Event types, contract siblings.md 2.7
-SPAN_ENTRY = "queue_manager.span_entry.rate"
-SPAN_FLUSH = "exporter.span_flush.rate"
-FILE_FLUSH = "exporter.file_flush.rate"
-
-
-class FinishEventInfoExtra:
-    """More about an event: whether a root span was among the items, and how long it took, in ms."""
-
-    def __init__(self, is_root_span: bool = False, latency_ms: int = 0) -> None:
-        self.is_root_span = is_root_span
-        self.latency_ms = latency_ms
-
-
-class FinishEventInfo:
-    """What ``trace_finish_event_processor`` is told, on the daemon thread.
-
-    Attributes:
-        event_type: ``queue_manager.span_entry.rate`` (spans were queued, or dropped because the queue is full),
-            ``exporter.span_flush.rate`` (a request ended) or ``exporter.file_flush.rate`` (an upload ended).
-        is_event_fail: whether it failed.
-        item_num: how many spans or files it was about.
-        detail_msg: why it failed, in words.
-        extra_params: a :class:`FinishEventInfoExtra`.
-    """
-
-    def __init__(
-        self,
-        event_type: str,
-        is_event_fail: bool,
-        item_num: int,
-        detail_msg: str,
-        extra_params: FinishEventInfoExtra | None = None,
-    ) -> None:
-        self.event_type = event_type
-        self.is_event_fail = is_event_fail
-        self.item_num = item_num
-        self.detail_msg = detail_msg
-        self.extra_params = extra_params
-
-    def __repr__(self) -> str:
-        return "FinishEventInfo(event_type=%r, is_event_fail=%r, item_num=%r, detail_msg=%r)" % (
-            self.event_type,
-            self.is_event_fail,
-            self.item_num,
-            self.detail_msg,
-        )
 
 
 class _Encoded:
@@ -137,7 +91,7 @@ class SpanExporter:
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted."""
-        if not queue.time_left(self._timeout):
+        if not queue.pace.time_left(self._timeout):
             queue.give_up(spans)
             return
         self._tell_of_queue(spans, queue)
@@ -268,22 +222,27 @@ class SpanExporter:
             if not batch:
                 return _TAKEN, batch
             body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
-            seconds = queue.time_left(self._timeout + len(body) / SLOWEST_LINE)
+            queue.pace.sends(len(body))
+            seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
                 return _GIVE_UP, batch
             attempt += 1
-            verdict, retry_after = self._attempt(batch, body, seconds, attempt)
+            verdict, retry_after = self._attempt(batch, body, seconds, attempt, queue.pace)
             if verdict != _AGAIN:
                 return verdict, batch
-            if not queue.wait(max(_pause(attempt), retry_after), patient=retry_after > 0):
+            if not queue.pace.wait(max(_pause(attempt), retry_after), patient=retry_after > 0):
                 return _GIVE_UP, batch
 
-    def _attempt(self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int) -> tuple[int, float]:
+    def _attempt(
+        self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int, pace: Pace
+    ) -> tuple[int, float]:
         began = monotonic()
         verdict, retry_after, detail = _TAKEN, 0.0, ""
         try:
             self._post(body, seconds)
+            pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - a token function or an exporter may raise anything
+            _tell_pace(pace, problem)
             verdict, detail = _judge(problem), _words(problem)
             retry_after = getattr(problem, "retry_after", None) or 0.0
             if verdict == _DOUBTFUL:
@@ -301,18 +260,21 @@ class SpanExporter:
             queue.settle(len(batch) - len(young), TOO_OLD)
         return young
 
-    def _upload(self, upload: Upload, time_left: Callable[[float], float]) -> float:
+    def _upload(self, upload: Upload, pace: Pace) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
         if self._post_file is None:  # the program's exporter takes no files
             return 0
-        seconds = time_left(self._upload_timeout)
+        pace.sends(len(upload.content))
+        seconds = pace.time_left(self._upload_timeout)
         if not seconds:
             return FIRST_PAUSE
         began = monotonic()
         pause, detail = 0.0, ""
         try:
             self._post_file(upload, seconds)
+            pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
+            _tell_pace(pace, problem)
             verdict, detail = _judge(problem), _words(problem)
             logger.warn("a file could not be uploaded: %s", detail)
             retry_after = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
@@ -342,6 +304,16 @@ class SpanExporter:
             self._processor(FinishEventInfo(kind, failed, count, detail, extra))
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
             logger.error("trace_finish_event_processor failed: %r", problem)
+
+
+def _tell_pace(pace: Pace, problem: BaseException) -> None:
+    """What a failure says about the server: whether it is there, and answers."""
+    if isinstance(problem, errors.RequestTimeoutError):
+        return
+    if isinstance(problem, errors.NetworkError):
+        pace.unreached()
+    else:
+        pace.heard()
 
 
 def _pause(attempt: int) -> float:

@@ -9,6 +9,9 @@ import threading
 from time import monotonic
 
 LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
+SILENT_SECONDS = 2.0  # at the end, how long a server may leave a request without an answer ...
+SECONDS_PER_BYTE = 1 / (1024 * 1024)  # ... and more for what has to be sent first
+UNREACHED_SECONDS = 0.5  # at the end, how long it may be that nobody is there to take one
 
 
 class Pace:
@@ -21,19 +24,47 @@ class Pace:
         deadline: when whoever sends gives up (monotonic seconds); None while there is no end in sight.
     """
 
-    __slots__ = ("alarm", "deadline", "hurried")
+    __slots__ = ("_heard", "_patience", "alarm", "deadline", "hurried")
 
     def __init__(self) -> None:
         self.alarm = threading.Lock()
         self.alarm.acquire()
         self.hurried = False
         self.deadline: float | None = None
+        self._heard: float | None = None  # when the server was last heard of, if that matters
+        self._patience = SILENT_SECONDS
+
+    def last_chance(self, deadline: float, for_the_silent: bool) -> None:
+        """The end is in sight. Unless ``for_the_silent``, it comes early for a server that does not answer."""
+        self.deadline = deadline
+        if not for_the_silent and self._heard is None:
+            self._heard = monotonic()
+
+    def sends(self, size: int) -> None:
+        """A request of ``size`` bytes leaves."""
+        self._patience = max(self._patience, SILENT_SECONDS + size * SECONDS_PER_BYTE)
+
+    def heard(self) -> None:
+        """The server answered, whatever it said."""
+        self._patience = SILENT_SECONDS
+        if self._heard is not None:
+            self._heard = monotonic()
+
+    def unreached(self) -> None:
+        """Nobody was there to take the request."""
+        self._patience = UNREACHED_SECONDS
+
+    def end(self) -> float | None:
+        """When to give up, as it looks now (monotonic seconds)."""
+        if self.deadline is None or self._heard is None:
+            return self.deadline
+        return min(self.deadline, self._heard + self._patience)
 
     def sleep(self, seconds: float | None) -> None:
         """Sleep until the alarm, for ``seconds`` at most."""
         self.alarm.acquire(True, -1 if seconds is None else seconds)
 
-    def wait(self, seconds: float, patient: bool) -> bool:
+    def wait(self, seconds: float, patient: bool = False) -> bool:
         """Wait between two attempts; False when the time is up, so that there is no use in another.
 
         Someone who flushes or closes ends the wait early, unless it is ``patient``.
@@ -41,12 +72,12 @@ class Pace:
         now = monotonic()
         end = now + seconds
         while True:
-            deadline = self.deadline
-            if deadline is not None:
-                if now >= deadline or (patient and end > deadline):
+            last = self.end()
+            if last is not None:
+                if now >= last or (patient and end > last):
                     return False
                 if not patient:
-                    end = min(end, now + LAST_PAUSE_SECONDS, deadline)
+                    end = min(end, now + LAST_PAUSE_SECONDS, last)
             hurried = self.hurried
             if hurried:  # only then: a hurry after the look must not be wiped out
                 self.hurried = False
@@ -57,4 +88,5 @@ class Pace:
 
     def time_left(self, seconds: float) -> float:
         """How long something may take that would else take ``seconds``; 0 when there is no time for any."""
-        return seconds if self.deadline is None else max(0.0, min(seconds, self.deadline - monotonic()))
+        end = self.end()
+        return seconds if end is None else max(0.0, min(seconds, end - monotonic()))

@@ -17,7 +17,7 @@ from time import monotonic
 
 from .. import logger, process
 from .account import CLOSED, QUEUE_FULL, SHUTDOWN, Account
-from .pace import Pace
+from .pace import SILENT_SECONDS, Pace
 from .uploads import Uploads
 
 TYPE_CHECKING = False
@@ -34,8 +34,8 @@ class SendQueue:
     """A bounded queue with its daemon thread.
 
     Args:
-        send: ``send(items, queue)`` calls ``queue.settle()`` or ``queue.give_up()`` for every item; it runs on one
-            thread at a time.
+        send: ``send(items, queue)`` calls ``queue.settle()`` or ``queue.give_up()`` for every item, keeps to
+            ``queue.pace`` and tells it what it hears; it runs on one thread at a time.
         max_count: how many items may wait, those in the hands of ``send`` included.
         max_bytes: how many bytes they may have together, by the sizes given to :meth:`put`.
         batch_count: how many items one call of ``send`` gets at most.
@@ -54,7 +54,7 @@ class SendQueue:
         aside: Uploads | None = None,
     ) -> None:
         self._send = send
-        self._aside = aside or Uploads(lambda upload, time_left: 0, 0)
+        self._aside = aside or Uploads(lambda upload, pace: 0, 0)
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._batch_count = batch_count
@@ -73,7 +73,7 @@ class SendQueue:
         # thread is in here.
         self._changed = threading.Condition(threading.RLock())
         self._account = Account()
-        self._pace = Pace()
+        self.pace = Pace()
         self._wake_count = NEVER  # put() wakes the thread when so many items wait ...
         self._wake_bytes = NEVER  # ... or so many bytes
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
@@ -106,10 +106,14 @@ class SendQueue:
         """How many bytes may still be put."""
         return self._max_bytes - (self._bytes_in - self._bytes_out)
 
-    def _refuse(self) -> None:
-        reason = CLOSED if self._closed else QUEUE_FULL
+    def refuse(self, reason: str) -> None:
+        """Count an item that does not even come to be put."""
         with self._changed:
             self._account.drop(reason)
+
+    def _refuse(self) -> None:
+        reason = CLOSED if self._closed else QUEUE_FULL
+        self.refuse(reason)
         if reason == CLOSED:
             logger.warn("a span was finished after its client was closed: it is dropped")
         else:
@@ -120,7 +124,7 @@ class SendQueue:
             self._wake_count = self._wake_bytes = NEVER
         finally:  # after the marks, always: whoever lowers them and is not heard leaves the thread asleep for ever
             try:  # here and not in a function, at whose entrance CPython may raise KeyboardInterrupt
-                self._pace.alarm.release()
+                self.pace.alarm.release()
             except RuntimeError:  # it is awake, or about to be
                 pass
 
@@ -181,32 +185,33 @@ class SendQueue:
         if self._closed:
             return True
         self._closed = True
-        timeout = self._shutdown_timeout if timeout is None else max(0.0, timeout)
-        delivered = self._drain(monotonic() + timeout, timeout)
+        seconds = self._shutdown_timeout if timeout is None else max(0.0, timeout)
+        delivered = self._drain(monotonic() + seconds, for_the_silent=timeout is not None)
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(MARGIN_SECONDS)  # it has nothing left to do, unless it is in the middle of a request
         return delivered
 
-    def _on_exit_begins(self) -> None:
+    def _on_exit_hurry(self) -> None:
         """All queues of the process hurry at once: exit takes as long as the slowest, not as all together."""
         self._exit_by = monotonic() + self._shutdown_timeout
         if not self._closed:
-            self._last_chance(self._exit_by)
+            self._last_chance(self._exit_by, for_the_silent=False)
 
     def _on_exit(self) -> None:
         if not self._closed:
-            self._drain(self._exit_by, self._shutdown_timeout)
+            self._drain(self._exit_by, for_the_silent=False)
             self._ready = False
 
-    def _last_chance(self, end: float) -> None:
-        self._pace.deadline = end - min(MARGIN_SECONDS, (end - monotonic()) / 4)
+    def _last_chance(self, end: float, for_the_silent: bool) -> None:
+        self.pace.last_chance(end - min(MARGIN_SECONDS, (end - monotonic()) / 4), for_the_silent)
         self._hurry(NEVER)
 
-    def _drain(self, end: float, timeout: float) -> bool:
-        """Send all that waits until ``end``, the end of ``timeout`` seconds, and count the rest as lost."""
+    def _drain(self, end: float, for_the_silent: bool) -> bool:
+        """Send all that waits until ``end`` and count the rest as lost; a silent server may end it earlier."""
+        began = monotonic()
         with self._changed:
-            self._last_chance(end)
+            self._last_chance(end, for_the_silent)
             lost, target = self._lost(), self._last()
         in_time = self._wait_until(target, end)
         if not in_time and self._sending_here():
@@ -217,9 +222,12 @@ class SendQueue:
         if given_up:
             logger.say(
                 logging.ERROR,
-                "%d finished spans could not be delivered within %.1f s (shutdown_timeout): they are lost",
+                "%d finished spans could not be delivered within %.1f s and are lost (shutdown_timeout is %g s; "
+                "a server that does not answer is waited for %g s)",
                 given_up,
-                timeout,
+                monotonic() - began,
+                self._shutdown_timeout,
+                SILENT_SECONDS,
             )
         return in_time and self._lost() == lost
 
@@ -233,7 +241,7 @@ class SendQueue:
 
     def _hurry(self, target: int) -> None:
         self._hurry_to = max(self._hurry_to, target)
-        self._pace.hurried = True
+        self.pace.hurried = True
         self._aside.hurry()
         self._wake()
 
@@ -250,7 +258,7 @@ class SendQueue:
                     if self._aside.settled >= files:
                         return True
                 self._start()
-                left = end - monotonic()
+                left = self._ends(end) - monotonic()
                 # A callback on the sending thread would wait for itself; and once the interpreter takes itself apart,
                 # the other threads stand still.
                 if left <= 0 or self._sending_here() or sys.is_finalizing():
@@ -264,18 +272,23 @@ class SendQueue:
             else:
                 self._step_aside(left)
 
+    def _ends(self, end: float) -> float:
+        """When to stop waiting that would else end at ``end``: with the last chance of what is waited for."""
+        last = self.pace.end()
+        return end if last is None or not (self._closed or self._exit_by) else min(end, last + MARGIN_SECONDS)
+
     def _sending_here(self) -> bool:
         return self._sender == threading.get_ident()
 
     def _deliver_here(self, batch: list[tuple[Any, int]], end: float) -> None:
         """Send ``batch`` on the thread that flushes, which has no more time than that."""
-        before = self._pace.deadline
-        mine = self._pace.deadline = end if before is None else min(before, end)
+        before = self.pace.deadline
+        mine = self.pace.deadline = end if before is None else min(before, end)
         try:
             self._deliver(batch)
         finally:
-            if self._pace.deadline is mine:  # nobody closed the queue meanwhile
-                self._pace.deadline = before
+            if self.pace.deadline is mine:  # nobody closed the queue meanwhile
+                self.pace.deadline = before
 
     # -- what `send` calls ------------------------------------------------------------------------------------------
 
@@ -292,14 +305,6 @@ class SendQueue:
         with self._changed:
             self._account.put_back(len(items))
             self._items.extendleft((item, 0) for item in reversed(items))  # their bytes leave with the batch
-
-    def wait(self, seconds: float, patient: bool = False) -> bool:
-        """Wait between two attempts; see :meth:`~cozeloop_lite.trace.pace.Pace.wait`."""
-        return self._pace.wait(seconds, patient)
-
-    def time_left(self, seconds: float) -> float:
-        """How long a request may take that would else take ``seconds``; 0 when there is no time for any."""
-        return self._pace.time_left(seconds)
 
     def dropped(self, reason: str) -> int:
         """How many items were lost for ``reason``."""
@@ -321,7 +326,7 @@ class SendQueue:
                 batch = self._take()
                 if batch:
                     self._deliver(batch)
-                stepped = self._step_aside(self.time_left(NEVER) if self._closed else 0)
+                stepped = self._step_aside(self.pace.time_left(NEVER) if self._closed else 0)
                 if self._closed and not stepped:
                     self._ready = False  # first this, then the look: who puts an item after the look starts anew
                     if not self._items:
@@ -349,7 +354,7 @@ class SendQueue:
             if pause == 0:
                 self._step_aside(0)
             else:
-                self._pace.sleep(pause)
+                self.pace.sleep(pause)
 
     def _step_aside(self, patience: float) -> bool:
         """One step of the work beside, if one is due within ``patience`` seconds; False when there was none."""
@@ -357,10 +362,10 @@ class SendQueue:
         if pause is None or (pause > 0 and not patience):
             return False
         if pause > 0:
-            self._pace.sleep(min(pause, patience))
+            self.pace.sleep(min(pause, patience))
             return True
         try:
-            self._aside.step(self.time_left)
+            self._aside.step(self.pace)
         except BaseException as problem:  # noqa: BLE001 - see _deliver
             logger.error("a file was lost by a fault of this library, please report it: %r", problem)
         with self._changed:
@@ -383,7 +388,7 @@ class SendQueue:
             batch.append(self._items.popleft())
             size += batch[-1][1]
         self._account.take(len(batch))
-        self._pace.hurried = False
+        self.pace.hurried = False
         if batch:
             self._sender = threading.get_ident()
         return batch

@@ -11,6 +11,7 @@ from time import monotonic_ns
 from .. import logger, propagation
 from ..propagation import SpanContext
 from . import content, context, failure, tags, values
+from .account import Counter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Span(SpanContext):
 
     def discard(self) -> None:
         """End the span without reporting it. Its children, if any, are reported all the same."""
-        self._owner.open.pop(self, None)
+        if self._owner.open.pop(self, None):
+            self._owner.discarded.add()
         self._finished = True
         self._recording = False
         context.leave(self, self._begins)
@@ -362,7 +364,10 @@ class Span(SpanContext):
 
 
 class SpanOwner:
-    """What a span needs of its tracer: the open spans, whom to tell when one is done, and what is recorded of them."""
+    """What a span needs of its tracer: the open spans, whom to tell when one is done, and what is recorded of them.
+
+    And the account of spans that do not come as far as the queue.
+    """
 
     def __init__(
         self,
@@ -373,13 +378,20 @@ class SpanOwner:
         record_inputs: bool = True,
         record_outputs: bool = True,
     ) -> None:
-        self.open: dict[Span, bool] = {}
         self.done = done
         self.tag_chars = tag_chars
         self.text_chars = text_chars
         self.ultra_large_report = ultra_large_report
         self.record_inputs = record_inputs
         self.record_outputs = record_outputs
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a forked child does."""
+        self.open: dict[Span, bool] = {}
+        self.started = Counter()
+        self.discarded = Counter()
+        self.sampled_out = Counter()
 
 
 def to_micros(moment: Any) -> int | None:

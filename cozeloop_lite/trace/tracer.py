@@ -11,6 +11,7 @@ from time import monotonic_ns, time_ns
 from .. import errors, logger, process
 from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
 from . import content, context, depth, ids, values
+from .account import NEVER_FINISHED
 from .encoding import Limits, encode
 from .exporter import SpanExporter
 from .queue import SendQueue
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
 SPAN_BYTES = 700  # what a small finished span holds in memory, measured on CPython 3.7 to 3.13
 LIGHT_BYTES = 64 * 1024  # content of less never makes the difference between room in the queue and none
+MAX_OPEN = 65_536  # spans; as many as may wait in the queue
+UNFINISHED = "unfinished"  # the tag of a span that was open when the process ended
 _NO_BAGGAGE: dict[str, str] = {}
 
 
@@ -74,7 +77,6 @@ class Tracer:
             conf.record_outputs,
         )
         self._sample_below = None if conf.sample_rate >= 1 else int(conf.sample_rate * (1 << _RATE_BITS))
-        self._sampled_out = 0
         self._closed = False
         process.on_fork(self)
         process.on_exit(self)
@@ -126,7 +128,10 @@ class Tracer:
         span = Span(
             name, span_type, trace, source.bits(64) or 1, parent_id, baggage, start_ns, mono_ns, outer, begins, owner
         )
+        owner.started.add()
         owner.open[span] = True
+        if len(owner.open) > MAX_OPEN:
+            self._forget_oldest()
         context.push(span)
         return span
 
@@ -152,10 +157,19 @@ class Tracer:
         return self._queue.close(timeout)
 
     def stats(self) -> dict[str, Any]:
-        """The account: finished = delivered + queued + the sum of dropped; started = finished + open + discarded ..."""
+        """The account of spans, at this instant.
+
+        ``started`` = ``finished`` + ``open`` + ``discarded`` + ``sampled_out``, and ``finished`` = ``delivered`` +
+        ``queued`` + the sum of ``dropped``, which tells the reasons. ``files`` has the account of uploads.
+        """
+        owner = self._owner
         account = self._queue.stats()
-        account["open"] = len(self._owner.open)
-        account["sampled_out"] = self._sampled_out
+        account["discarded"] = owner.discarded.value()
+        account["sampled_out"] = owner.sampled_out.value()
+        account["started"] = owner.started.value()  # last: what is between two of these at the moment counts as open
+        account["open"] = (
+            account["started"] - account["finished"] - account["discarded"] - account["sampled_out"]
+        )
         return account
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -181,23 +195,34 @@ class Tracer:
     def _sampled(self, trace_id: int) -> bool:
         return self._sample_below is None or trace_id & ((1 << _RATE_BITS) - 1) < self._sample_below
 
-    def _on_exit_begins(self) -> None:
-        open_spans = list(self._owner.open)
-        if open_spans and not self._closed:
-            names = ", ".join(repr(span._name[:80]) for span in open_spans[:3])
-            text = "%d spans were never finished and are not sent, such as %s"
-            logger.say(logging.WARNING, text, len(open_spans), names)
+    def _forget_oldest(self) -> None:
+        """More spans are open than any program has at work: it never finishes some, which would fill the memory."""
+        open_spans = self._owner.open
+        try:
+            oldest = next(iter(open_spans))
+        except (StopIteration, RuntimeError):  # another thread was faster
+            return
+        if open_spans.pop(oldest, None):
+            text = "over %d spans are open: the oldest, %r, is taken for forgotten, and lost"
+            logger.warn(text, MAX_OPEN, oldest._name)
+            self._queue.refuse(NEVER_FINISHED)
 
-    def _on_exit(self) -> None:
-        pass
+    def _on_exit_begins(self) -> None:
+        open_spans = [] if self._closed else list(self._owner.open)
+        if not open_spans:
+            return
+        names = ", ".join(repr(span._name[:80]) for span in open_spans[:3])
+        logger.say(logging.WARNING, "%d spans are unfinished at exit, and sent as such: %s", len(open_spans), names)
+        for span in reversed(open_spans):  # the children first, as they would have been finished
+            span.set_tags({UNFINISHED: True})
+            span.finish()
 
     def _on_fork(self) -> None:
-        self._owner.open.clear()
-        self._sampled_out = 0
+        self._owner.forget()
 
     def _finished(self, span: Span) -> None:
         if span._trace.sampled is False:
-            self._sampled_out += 1
+            self._owner.sampled_out.add()
             return
         size = SPAN_BYTES
         heavy = content.weight(span)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    TimeLeft = Callable[[float], float]
+    from .pace import Pace
 
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
 
@@ -36,12 +36,12 @@ class Uploads:
     """The files in waiting.
 
     Args:
-        attempt: ``attempt(upload, time_left)`` tries one and returns the seconds until it should be tried again, 0 when
-            it arrived, or a negative number when there is no use. ``time_left(seconds)`` is what it may take of those.
+        attempt: ``attempt(upload, pace)`` tries one and returns the seconds until it should be tried again, 0 when
+            it arrived, or a negative number when there is no use. ``pace.time_left()`` is what it may take.
         max_bytes: how many bytes may wait.
     """
 
-    def __init__(self, attempt: Callable[[Upload, TimeLeft], float], max_bytes: int) -> None:
+    def __init__(self, attempt: Callable[[Upload, Pace], float], max_bytes: int) -> None:
         self._attempt = attempt
         self._max_bytes = max_bytes
         self.reset()
@@ -85,7 +85,7 @@ class Uploads:
         # A copy, made in one step: whoever closes may empty the deque at any moment.
         return max(0.0, min((upload.due for upload in list(self._waiting)), default=0.0) - monotonic())
 
-    def step(self, time_left: TimeLeft) -> None:
+    def step(self, pace: Pace) -> None:
         """Try the first file that is due, if there is one."""
         now = monotonic()
         for upload in list(self._waiting):
@@ -100,7 +100,7 @@ class Uploads:
         upload.attempts += 1
         pause = -1.0
         try:
-            pause = self._attempt(upload, time_left)
+            pause = self._attempt(upload, pace)
         finally:
             self._settle(upload, pause)
 

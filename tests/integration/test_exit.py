@@ -207,12 +207,42 @@ def test_a_server_that_comes_back_while_the_program_exits_gets_the_spans(server)
     assert not any("lost" in line for line in run.lines)
 
 
-def test_an_open_span_is_not_sent_and_holds_nothing_up_and_is_told(server):
-    run = Run(server.url, "span = start_span('forgotten', 'custom')")
+def test_what_is_open_at_exit_is_sent_as_unfinished_the_children_first(server):
+    program = """
+        outer = start_span('outer', 'custom')
+        outer.set_input('what was asked')
+        inner = start_span('inner', 'custom')
+        start_span('discarded', 'custom').discard()
+        start_span('done', 'custom').finish()
+    """
+    run = Run(server.url, program)
     assert (run.code, run.out) == (0, "")
-    assert "1 spans were never finished" in run.err
-    assert "'forgotten'" in run.err
-    assert names(server) == []
+    assert names(server) == ["done", "inner", "outer"]
+    done, inner, outer = server.spans()
+    assert done["tags_bool"] == {}
+    assert inner["tags_bool"] == outer["tags_bool"] == {"unfinished": True}
+    assert (outer["input"], outer["status_code"]) == ("what was asked", 0)
+    (line,) = run.lines
+    assert "2 spans are unfinished at exit" in line and "'outer', 'inner'" in line
+
+
+@pytest.mark.parametrize(("mishap", "longest"), [("hangs", 2.5), ("down", 1)])
+def test_whoever_does_not_answer_is_not_waited_for_up_to_the_shutdown_timeout(server, mishap, longest):
+    server.default = hang()
+    url = server.url if mishap == "hangs" else "http://127.0.0.1:%d" % dead_port()
+    bare = Run(url, "pass").seconds  # what starting Python takes on this machine now
+    program = """
+        for number in range(250):
+            start_span('lost', 'custom', start_new_trace=True).finish()
+        began = time.monotonic()
+        atexit._run_exitfuncs()
+        print('%.3f' % (time.monotonic() - began))
+    """
+    run = Run(url, program)
+    assert run.code == 0
+    assert float(run.out) < longest
+    assert run.seconds - bare < longest + 4
+    assert len([line for line in run.lines if "250 finished spans could not be delivered" in line]) == 1
 
 
 def test_a_program_that_only_imports_starts_nothing():

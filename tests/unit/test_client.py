@@ -130,8 +130,21 @@ def test_the_account_balances(client, sent):
         pass
     sent()
     account = client.stats()
-    assert (account["finished"], account["delivered"], account["open"]) == (2, 2, 1)
+    assert (account["started"], account["discarded"], account["open"]) == (4, 1, 1)
+    assert (account["finished"], account["delivered"]) == (2, 2)
     assert (account["queued"], sum(account["dropped"].values())) == (0, 0)
+
+
+def test_spans_that_are_never_finished_do_not_fill_the_memory(client, sent, logged, monkeypatch):
+    monkeypatch.setattr("cozeloop_lite.trace.tracer.MAX_OPEN", 10)
+    spans = [client.start_span("open", start_new_trace=True) for _ in range(15)]
+    for span in spans:
+        span.finish()
+    sent()
+    account = client.stats()
+    assert (account["started"], account["open"], account["delivered"]) == (15, 0, 10)
+    assert account["dropped"] == {"never_finished": 5}
+    assert any("taken for forgotten, and lost" in message for message in logged())
 
 
 def test_no_token_is_ever_shown(environment, logged):

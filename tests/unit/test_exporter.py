@@ -41,6 +41,17 @@ class Book:
         self.given_up = []
         self.waits = []
         self.seconds = seconds
+        self.pace = self  # told of requests and answers, too
+        self.told = []
+
+    def sends(self, size):
+        self.told.append("sends")
+
+    def heard(self):
+        self.told.append("heard")
+
+    def unreached(self):
+        self.told.append("unreached")
 
     def settle(self, count, lost=""):
         self.open -= count

@@ -202,7 +202,7 @@ def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
         def release(self):
             self._lock.release()
 
-    queue._pace.alarm = Alarm(queue._pace.alarm)
+    queue.pace.alarm = Alarm(queue.pace.alarm)
     queue.put("wake it once", 1)
     assert queue.flush(SOON)
     before = len(looks)
@@ -565,9 +565,9 @@ def test_without_a_thread_a_flush_still_ends_in_time_and_loses_nothing(make_queu
     attempts = []
 
     def send(items, queue):  # a server that is down
-        while queue.time_left(1):
+        while queue.pace.time_left(1):
             attempts.append(items)
-            if not queue.wait(0.05):
+            if not queue.pace.wait(0.05):
                 break
         queue.give_up(items)
 
@@ -578,7 +578,7 @@ def test_without_a_thread_a_flush_still_ends_in_time_and_loses_nothing(make_queu
     assert not queue.flush(0.2)
     assert attempts[0] == [0, 1]
     assert account(queue) == {"finished": 5, "delivered": 0, "queued": 5, "dropped": {}}
-    assert queue.time_left(3600) == 3600  # the time of that flush was up, not the queue's
+    assert queue.pace.time_left(3600) == 3600  # the time of that flush was up, not the queue's
     back = Sender()
     queue._send = back
     assert queue.flush(SOON)
@@ -635,7 +635,7 @@ def test_without_a_thread_a_close_during_a_flush_keeps_its_word(make_queue, monk
     assert not queue.close(0.1)
     sender.go.set()
     flusher.join(SOON)
-    assert queue.time_left(3) == 0  # also when the flush, which had more time, is over
+    assert queue.pace.time_left(3) == 0  # also when the flush, which had more time, is over
 
 
 def test_an_interrupt_while_the_thread_starts_does_not_make_two_of_them(make_queue, monkeypatch):
@@ -747,7 +747,7 @@ class Beside:
         self.threads = set()
         self.files = Uploads(self.attempt, 1 << 20)
 
-    def attempt(self, upload, time_left):
+    def attempt(self, upload, pace):
         self.tried.release()
         self.threads.add(threading.current_thread())
         return self.outcomes.pop(0)
@@ -773,7 +773,7 @@ def test_a_flush_does_not_wait_for_files_that_come_after_it(make_queue):
     beside = Beside()
     queue = make_queue(beside.send, aside=beside.files)
 
-    def attempt(upload, time_left):
+    def attempt(upload, pace):
         time.sleep(0.01)
         beside.files.add("another", b"content")
         return 0
@@ -820,7 +820,7 @@ def test_a_file_that_waits_out_a_pause_holds_no_items_back(make_queue, monkeypat
 def test_a_flush_hears_of_a_file_as_soon_as_it_is_there(make_queue):
     beside = Beside()
     queue = make_queue(beside.send, aside=beside.files)
-    beside.files._attempt = lambda upload, time_left: time.sleep(0.02) or 0
+    beside.files._attempt = lambda upload, pace: time.sleep(0.02) or 0
     began = time.monotonic()
     for _ in range(8):
         queue.put("file", 1)
@@ -832,7 +832,7 @@ def test_a_fault_in_the_work_beside_does_not_end_the_thread(make_queue, logged):
     beside = Beside()
     queue = make_queue(beside.send, aside=beside.files)
 
-    def attempt(upload, time_left):
+    def attempt(upload, pace):
         raise SystemExit
 
     beside.files._attempt = attempt
@@ -929,7 +929,8 @@ def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queu
     assert in_hand == 10
     assert stats["dropped"] == {"shutdown": 25}
     assert [message for message in logged() if "are lost" in message] == [
-        "[cozeloop] 35 finished spans could not be delivered within 0.2 s (shutdown_timeout): they are lost"
+        "[cozeloop] 35 finished spans could not be delivered within 0.2 s and are lost (shutdown_timeout is 5 s; "
+        "a server that does not answer is waited for 2 s)"
     ]
     sender.go.set()
     queue._thread.join(SOON)
@@ -989,7 +990,7 @@ def test_close_waits_for_the_end_of_the_thread(make_queue):
                 time.sleep(0.05)
             return super().wait()
 
-    queue = make_queue(Sender(), aside=Slow(lambda upload, time_left: 0, 0))
+    queue = make_queue(Sender(), aside=Slow(lambda upload, pace: 0, 0))
     queue.put("item", 1)
     assert queue.close()
     assert not queue._thread.is_alive()
@@ -997,9 +998,9 @@ def test_close_waits_for_the_end_of_the_thread(make_queue):
 
 def test_a_request_that_takes_all_its_time_ends_before_close_does(make_queue):
     def send(items, queue):
-        while queue.time_left(60) == 60:
+        while queue.pace.time_left(60) == 60:
             time.sleep(0.01)
-        time.sleep(queue.time_left(60))
+        time.sleep(queue.pace.time_left(60))
         queue.settle(len(items))
 
     queue = make_queue(send)
@@ -1034,7 +1035,7 @@ def test_close_ends_the_wait_between_two_attempts(make_queue):
 
     def send(items, queue):
         waiting.set()
-        waits.append(queue.wait(3600))
+        waits.append(queue.pace.wait(3600))
         queue.settle(len(items))
 
     queue = make_queue(send)
@@ -1055,7 +1056,7 @@ def test_a_flush_ends_the_pause_between_two_attempts_but_not_one_that_the_server
     def send(items, queue):
         asked.set()
         began = time.monotonic()
-        pauses.append((queue.wait(0.5, patient=items == ["patient"]), time.monotonic() - began < 0.4))
+        pauses.append((queue.pace.wait(0.5, patient=items == ["patient"]), time.monotonic() - began < 0.4))
         queue.settle(len(items))
 
     queue = make_queue(send)
@@ -1076,7 +1077,7 @@ def test_a_hurry_before_the_batch_does_not_end_the_pause_after_its_first_attempt
 
     def send(items, queue):
         began = time.monotonic()
-        assert queue.wait(0.3)
+        assert queue.pace.wait(0.3)
         pauses.append(time.monotonic() - began)
         queue.settle(len(items))
 
@@ -1090,7 +1091,7 @@ def test_a_patient_wait_that_would_outlast_the_end_is_given_up_at_once(make_queu
     answers = []
 
     def send(items, queue):
-        answers.append(queue.wait(3600, patient=True))
+        answers.append(queue.pace.wait(3600, patient=True))
         queue.give_up(items)
 
     queue = make_queue(send)
@@ -1105,15 +1106,15 @@ def test_a_patient_wait_that_would_outlast_the_end_is_given_up_at_once(make_queu
 def test_time_left_is_what_close_leaves(make_queue):
     sender = Sender(hold=True)
     queue = make_queue(sender)
-    assert queue.time_left(3) == 3
+    assert queue.pace.time_left(3) == 3
     queue.put("item", 1)
     closing = in_thread(lambda: queue.close(2))
     deadline = time.monotonic() + SOON
-    while queue.time_left(3) == 3 and time.monotonic() < deadline:
+    while queue.pace.time_left(3) == 3 and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert 0 < queue.time_left(3) < 2
-    queue._pace.deadline = time.monotonic() - 1
-    assert queue.time_left(3) == 0
+    assert 0 < queue.pace.time_left(3) < 2
+    queue.pace.deadline = time.monotonic() - 1
+    assert queue.pace.time_left(3) == 0
     sender.go.set()
     closing.join(SOON)
 
@@ -1154,7 +1155,7 @@ def test_a_flush_during_the_exit_does_not_bring_the_linger_time_back(make_queue,
     sender = Sender()
     queue = make_queue(sender)
     queue.put("first", 1)
-    queue._on_exit_begins()
+    queue._on_exit_hurry()
     assert queue.flush(SOON)
     sender.busy.clear()
     in_thread(lambda: queue.put("from another thread", 1))
@@ -1164,7 +1165,7 @@ def test_a_flush_during_the_exit_does_not_bring_the_linger_time_back(make_queue,
 def give_up_at_the_end(calls):
     def send(items, queue):  # a server that is down
         calls.append(items)
-        while queue.wait(0.05):
+        while queue.pace.wait(0.05):
             pass
         queue.give_up(items)
 
@@ -1186,7 +1187,7 @@ def test_without_a_thread_a_flush_during_the_exit_has_no_more_time_than_the_exit
     queue = make_queue(give_up_at_the_end([]), shutdown_timeout=0.3)
     no_threads(monkeypatch)
     queue.put("item", 1)
-    queue._on_exit_begins()
+    queue._on_exit_hurry()
     began = time.monotonic()
     assert not queue.flush(SOON)
     assert time.monotonic() - began < SOON / 2
@@ -1208,7 +1209,7 @@ def test_an_item_put_after_the_exit_hook_of_an_idle_queue_is_waited_for(make_que
 def test_an_item_that_cannot_be_delivered_after_the_exit_hook_is_reported(make_queue, logged):
     sender = Sender(hold=True)
     queue = make_queue(sender, shutdown_timeout=0.3)
-    queue._on_exit_begins()
+    queue._on_exit_hurry()
     queue.put("after", 1)
     assert any("too late in the exit" in message for message in logged())
 
@@ -1216,7 +1217,7 @@ def test_an_item_that_cannot_be_delivered_after_the_exit_hook_is_reported(make_q
 def test_after_the_exit_hook_only_the_main_thread_waits(make_queue):
     sender = Sender(hold=True)
     queue = make_queue(sender, shutdown_timeout=SOON)
-    queue._on_exit_begins()
+    queue._on_exit_hurry()
     thread = in_thread(lambda: queue.put("item", 1))
     thread.join(SOON / 2)
     assert not thread.is_alive()
@@ -1244,7 +1245,7 @@ def test_the_exit_hook_leaves_a_closed_queue_alone(make_queue, monkeypatch):
     began = time.monotonic()
     process._exit()
     assert time.monotonic() - began < 3
-    assert queue.time_left(3) == 0  # what was reported as lost gets no second chance
+    assert queue.pace.time_left(3) == 0  # what was reported as lost gets no second chance
 
 
 def test_one_failing_exit_hook_does_not_keep_the_others_from_theirs(make_queue, monkeypatch):
