@@ -18,7 +18,7 @@ from .trace.tracer import Tracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Callable, Iterable, Mapping
 
     import urllib3
 
@@ -79,6 +79,24 @@ class Client:
     def stats(self) -> dict[str, Any]:
         """The account of this client: see :meth:`Tracer.stats`."""
         return self.tracer.stats()
+
+    def install_signal_flush(self, timeout: float = 2, signals: Iterable[int] | None = None) -> None:
+        """Send what is finished before a signal ends the process. To be called in the main thread, once.
+
+        A signal that nobody handles kills a process without its exit hooks. With this, the spans are sent first (those
+        still open as unfinished, as at any exit), then the process ends by the signal as it would have. A handler that
+        was there runs after a flush of at most ``timeout`` seconds; a handler that is set later takes the place of this.
+
+        Args:
+            timeout: seconds that the flush may take where there is another handler.
+            signals: the signals; default ``SIGTERM`` and ``SIGINT``.
+
+        Raises:
+            InvalidParamError: not in the main thread, or a signal that cannot be handled.
+        """
+        from . import signals as signal_module
+
+        signal_module.install(self, timeout, signals)
 
     def close(self, timeout: float | None = None) -> bool:
         """Send the finished spans, for at most ``timeout`` seconds (default: ``shutdown_timeout``), and stop.

@@ -71,7 +71,7 @@ def at_work() -> None:
         return
     process = sys.modules["multiprocessing.process"].current_process()
     if getattr(process, "_parent_pid", None) is not None:  # not the main process, where atexit does
-        _finalizer = util.Finalize(None, _exit, exitpriority=-100)  # after those of the program
+        _finalizer = util.Finalize(None, leave, exitpriority=-100)  # after those of the program
 
 
 def _before_fork() -> None:
@@ -95,14 +95,22 @@ def _forked() -> None:
     _call_each(_after_fork, "_on_fork")
 
 
-def _exit() -> None:
+def leave() -> None:
+    """What is done at exit, for a process that is about to end without its exit hooks."""
     global _exiting
     check_fork()
+    if _exiting:
+        return
     _exiting = True
     try:
         _leave(_at_exit)
     except KeyboardInterrupt:  # whoever sits at the keyboard has waited long enough
         pass
+
+
+def leaving() -> bool:
+    """Whether that is under way, or was done."""
+    return _exiting
 
 
 def _leave(objects: Iterable[Any]) -> None:
@@ -122,6 +130,6 @@ def _nothing() -> None:
     """What an object without one of the methods does."""
 
 
-atexit.register(_exit)
+atexit.register(leave)
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_forked)

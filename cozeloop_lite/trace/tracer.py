@@ -5,6 +5,7 @@ It can be built alone from an :class:`~cozeloop_lite.ApiClient`; :class:`~cozelo
 
 from __future__ import annotations
 
+import itertools
 import logging
 from time import monotonic_ns, time_ns
 
@@ -196,16 +197,20 @@ class Tracer:
         return self._sample_below is None or trace_id & ((1 << _RATE_BITS) - 1) < self._sample_below
 
     def _forget_oldest(self) -> None:
-        """More spans are open than any program has at work: it never finishes some, which would fill the memory."""
+        """More spans are open than any program has at work: it never finishes some, which would fill the memory.
+
+        A sixteenth goes at once, since finding the oldest one costs as much as there were older ones.
+        """
         open_spans = self._owner.open
         try:
-            oldest = next(iter(open_spans))
-        except (StopIteration, RuntimeError):  # another thread was faster
+            oldest = list(itertools.islice(open_spans, MAX_OPEN // 16))
+        except RuntimeError:  # another thread changed the dict; the next span comes here again
             return
-        if open_spans.pop(oldest, None):
-            text = "over %d spans are open: the oldest, %r, is taken for forgotten, and lost"
-            logger.warn(text, MAX_OPEN, oldest._name)
-            self._queue.refuse(NEVER_FINISHED)
+        for span in oldest:
+            if open_spans.pop(span, None):
+                self._queue.refuse(NEVER_FINISHED)
+        text = "over %d spans are open: the oldest, such as %r, are taken for forgotten, and lost"
+        logger.warn(text, MAX_OPEN, oldest[0]._name)
 
     def _on_exit_begins(self) -> None:
         open_spans = [] if self._closed else list(self._owner.open)

@@ -136,15 +136,15 @@ def test_the_account_balances(client, sent):
 
 
 def test_spans_that_are_never_finished_do_not_fill_the_memory(client, sent, logged, monkeypatch):
-    monkeypatch.setattr("cozeloop_lite.trace.tracer.MAX_OPEN", 10)
-    spans = [client.start_span("open", start_new_trace=True) for _ in range(15)]
+    monkeypatch.setattr("cozeloop_lite.trace.tracer.MAX_OPEN", 64)
+    spans = [client.start_span("open", start_new_trace=True) for _ in range(70)]
     for span in spans:
         span.finish()
     sent()
     account = client.stats()
-    assert (account["started"], account["open"], account["delivered"]) == (15, 0, 10)
-    assert account["dropped"] == {"never_finished": 5}
-    assert any("taken for forgotten, and lost" in message for message in logged())
+    assert (account["started"], account["open"], account["delivered"]) == (70, 0, 62)
+    assert account["dropped"] == {"never_finished": 8}
+    assert any("are taken for forgotten, and lost" in message for message in logged())
 
 
 def test_no_token_is_ever_shown(environment, logged):

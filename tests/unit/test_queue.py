@@ -1129,7 +1129,7 @@ def test_all_queues_of_a_process_share_the_time_at_exit(make_queue, monkeypatch)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", queues)
     began = time.monotonic()
-    process._exit()
+    process.leave()
     assert time.monotonic() - began < 2.0  # one after the other it would be 3 s
 
 
@@ -1146,7 +1146,7 @@ def test_all_queues_of_a_process_send_at_once_at_exit(make_queue, monkeypatch):
         queue.put("item", 1)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", queues)
-    process._exit()
+    process.leave()
     assert [queue.stats()["delivered"] for queue in queues] == [1, 1, 1]
 
 
@@ -1178,7 +1178,7 @@ def test_what_is_given_up_at_exit_is_lost_and_not_taken_up_again(make_queue, mon
     queue.put("item", 1)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [queue])
-    process._exit()
+    process.leave()
     assert calls == [["item"]]
     assert queue.stats()["dropped"] == {"shutdown": 1}
 
@@ -1200,7 +1200,7 @@ def test_an_item_put_after_the_exit_hook_of_an_idle_queue_is_waited_for(make_que
     assert queue.flush(SOON)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [queue])
-    process._exit()
+    process.leave()
     for number in range(20):
         queue.put(number, 1)
         assert sender.items[-1] == number  # delivered when put() returns
@@ -1229,7 +1229,7 @@ def test_an_item_put_after_the_exit_hook_is_waited_for(make_queue, monkeypatch):
     queue.put("before", 1)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [queue])
-    process._exit()
+    process.leave()
     assert sender.items == ["before"]
     queue.put("after", 1)
     assert sender.items == ["before", "after"]  # delivered when put() returns
@@ -1243,7 +1243,7 @@ def test_the_exit_hook_leaves_a_closed_queue_alone(make_queue, monkeypatch):
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [queue])
     began = time.monotonic()
-    process._exit()
+    process.leave()
     assert time.monotonic() - began < 3
     assert queue.pace.time_left(3) == 0  # what was reported as lost gets no second chance
 
@@ -1260,7 +1260,7 @@ def test_one_failing_exit_hook_does_not_keep_the_others_from_theirs(make_queue, 
     queue.put("item", 1)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [Failing(), queue])
-    process._exit()
+    process.leave()
     assert sender.items == ["item"]
 
 

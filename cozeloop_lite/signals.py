@@ -1,0 +1,61 @@
+"""Signals that end a process: what was finished is sent before. Only where a program asks for it.
+
+A signal whose handler is Python's default kills the process without any exit hook, and with it the last second of spans.
+A library that installs handlers unasked would change its host, so this is an offer
+(:meth:`cozeloop_lite.Client.install_signal_flush`). Whatever handler was there runs afterwards, and the process ends as
+it would have: by the signal, with its exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import weakref
+
+from . import errors, logger, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
+    from .client import Client
+
+# client -> how many seconds its flush may take
+_clients: weakref.WeakKeyDictionary[Client, float] = weakref.WeakKeyDictionary()
+_previous: dict[int, Any] = {}  # signal -> the handler that was there before ours
+
+
+def install(client: Client, timeout: float, signals: Iterable[int] | None) -> None:
+    """Flush ``client`` when one of ``signals`` arrives; see :meth:`cozeloop_lite.Client.install_signal_flush`."""
+    if threading.current_thread() is not threading.main_thread():
+        raise errors.InvalidParamError("install_signal_flush() must be called in the main thread: Python allows no other")
+    _clients[client] = timeout
+    for number in (signal.SIGTERM, signal.SIGINT) if signals is None else signals:
+        try:
+            before = signal.getsignal(number)
+            if before is _handle:
+                continue
+            if before is None:
+                logger.warn("signal %d has a handler that Python did not install: it is left alone", number)
+                continue
+            signal.signal(number, _handle)
+        except (ValueError, TypeError, OSError) as problem:
+            raise errors.InvalidParamError("install_signal_flush(): %r cannot be handled: %s" % (number, problem)) from None
+        _previous[int(number)] = before
+
+
+def _handle(number: int, frame: Any) -> Any:
+    before = _previous.get(number, signal.SIG_DFL)
+    if before is signal.default_int_handler:  # raises KeyboardInterrupt, after which the exit hooks run
+        return before(number, frame)
+    if callable(before):
+        for client, timeout in list(_clients.items()):
+            client.flush(timeout)
+        return before(number, frame)
+    if before is signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)  # whoever sends it twice has waited long enough
+        if not process.leaving():  # else the process ends anyway, and soon
+            process.leave()
+            os.kill(os.getpid(), number)
+    return None  # where the signal was ignored, it still is
