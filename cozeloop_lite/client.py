@@ -85,7 +85,7 @@ class Client:
 
         A signal that nobody handles kills a process without its exit hooks. With this, the spans are sent first (those
         still open as unfinished, as at any exit), then the process ends by the signal as it would have. A handler that
-        was there runs after a flush of at most ``timeout`` seconds; a handler that is set later takes the place of this.
+        was there runs after a flush of at most ``timeout`` seconds; one that is set later takes its place.
 
         Args:
             timeout: seconds that the flush may take where there is another handler.

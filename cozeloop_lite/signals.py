@@ -1,6 +1,6 @@
 """Signals that end a process: what was finished is sent before. Only where a program asks for it.
 
-A signal whose handler is Python's default kills the process without any exit hook, and with it the last second of spans.
+A signal whose handler is the default one kills the process without its exit hooks, and its last spans with it.
 A library that installs handlers unasked would change its host, so this is an offer
 (:meth:`cozeloop_lite.Client.install_signal_flush`). Whatever handler was there runs afterwards, and the process ends as
 it would have: by the signal, with its exit status.
@@ -29,7 +29,7 @@ _previous: dict[int, Any] = {}  # signal -> the handler that was there before ou
 def install(client: Client, timeout: float, signals: Iterable[int] | None) -> None:
     """Flush ``client`` when one of ``signals`` arrives; see :meth:`cozeloop_lite.Client.install_signal_flush`."""
     if threading.current_thread() is not threading.main_thread():
-        raise errors.InvalidParamError("install_signal_flush() must be called in the main thread: Python allows no other")
+        raise errors.InvalidParamError("install_signal_flush() must be called in the main thread: Python wants it so")
     _clients[client] = timeout
     for number in (signal.SIGTERM, signal.SIGINT) if signals is None else signals:
         try:
@@ -41,7 +41,8 @@ def install(client: Client, timeout: float, signals: Iterable[int] | None) -> No
                 continue
             signal.signal(number, _handle)
         except (ValueError, TypeError, OSError) as problem:
-            raise errors.InvalidParamError("install_signal_flush(): %r cannot be handled: %s" % (number, problem)) from None
+            text = "install_signal_flush(): %r cannot be handled: %s"
+            raise errors.InvalidParamError(text % (number, problem)) from None
         _previous[int(number)] = before
 
 
