@@ -1,0 +1,259 @@
+"""What could not be delivered is kept in files, which the next client on this machine sends. Opt-in: ``spool_dir``.
+
+A file has one writer, which appends whole records and holds a lock on the file as long as it lives. Whoever gets the
+lock of a file that nobody writes any more may send it, one process at a time, from its end, and cuts off what was
+accepted. So a process that is killed, at any byte, loses at most the record it was writing, and what was accepted is
+not sent again. What cannot be read is set aside, never fatal. Files hold what the spans hold: their owner alone can
+read them, and no token is in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import time
+import zlib
+
+from .. import errors, logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_BYTES = 256 * 1024 * 1024  # of all files in the folder, by default
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # more than any span, and than the largest file the server takes
+MAX_FILE_BYTES = 64 * 1024 * 1024  # then a new one is begun
+MAX_FILES = 10_000  # in the folder that are looked at
+KEEP_ASIDE_SECONDS = 24 * 3600  # how long what could not be read is kept, for whoever wants to know
+
+_MAGIC = b"cozeloop spool 1\n"
+# Length of the key, length of the content, when the span started (µs since the epoch), CRC-32 of all that and the rest
+_HEAD = struct.Struct(">HIqI")
+_OPEN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Record:
+    """The JSON of a span, with an empty key; or one of the files of a span, with its key."""
+
+    __slots__ = ("content", "key", "started_us")
+
+    def __init__(self, key: str, content: bytes, started_us: int) -> None:
+        self.key = key
+        self.content = content
+        self.started_us = started_us
+
+    def pack(self) -> bytes:
+        """As it stands in a file."""
+        key = self.key.encode("utf-8", "replace")
+        crc = zlib.crc32(self.content, zlib.crc32(key, _seed(len(key), len(self.content), self.started_us)))
+        return b"".join([_HEAD.pack(len(key), len(self.content), self.started_us, crc), key, self.content])
+
+
+def _seed(key_length: int, length: int, started_us: int) -> int:
+    return zlib.crc32(_HEAD.pack(key_length, length, started_us, 0))
+
+
+class Spool:
+    """The files of one destination in one folder.
+
+    Args:
+        folder: made when the first record is written.
+        destination: what tells apart who is to get them: address and workspace.
+        max_bytes: of all files in the folder; what would be more is not written.
+
+    Raises:
+        InvalidParamError: the system has no ``flock``.
+    """
+
+    def __init__(self, folder: str, destination: str, max_bytes: int = MAX_BYTES) -> None:
+        if fcntl is None:
+            raise errors.InvalidParamError("spool_dir (COZELOOP_SPOOL_DIR) needs flock, which this system lacks")
+        self._folder = folder
+        self._prefix = "cozeloop-%s-" % hashlib.sha256(destination.encode("utf-8", "replace")).hexdigest()[:16]
+        self._max_bytes = max_bytes
+        self._fd: int | None = None
+        self._written = 0  # bytes of the file that is open
+        self._used = 0  # bytes of all files, as counted when it was opened and since
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, records: list[Record]) -> bool:
+        """Append ``records``: all of them, or none when there is no room. Never raises."""
+        data = b"".join(record.pack() for record in records)
+        try:
+            if self._fd is None or self._written + len(data) > MAX_FILE_BYTES:
+                self._open()
+            if self._used + len(data) > self._max_bytes:
+                logger.error("spool_dir is full, nothing more is kept there (spool_max_bytes is %d)", self._max_bytes)
+                return False
+            self._append(data)
+            return True
+        except OSError as problem:
+            logger.error("spool_dir cannot be written to: %s", problem)
+            self.close()
+            return False
+
+    def _open(self) -> None:
+        self.close()
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._used = sum(os.stat(path).st_size for path in self._paths())
+        name = "%s%015d-%d-%s" % (self._prefix, int(time.time() * 1000), os.getpid(), os.urandom(4).hex())
+        unlisted = os.path.join(self._folder, "." + name)  # until it is locked: nobody may take it before
+        self._fd = os.open(unlisted, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN_FLAGS, 0o600)
+        self._written = 0
+        if not _lock(self._fd):
+            raise OSError("the folder's file system has no locks")
+        self._append(_MAGIC)
+        os.rename(unlisted, os.path.join(self._folder, name))
+
+    def _append(self, data: bytes) -> None:
+        assert self._fd is not None
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._written += len(data)
+        self._used += len(data)
+
+    def close(self) -> None:
+        """End the file that is being written: from now on it may be sent. In a forked child: leave it to the parent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def take(self) -> Taken | None:
+        """The oldest file that nobody writes and nobody else has taken; None when there is none. Never raises."""
+        try:
+            paths = sorted(path for path in self._paths() if os.path.basename(path).startswith(self._prefix))
+        except OSError:
+            return None
+        for path in paths:
+            try:
+                if path.endswith(".aside"):
+                    if time.time() - os.stat(path).st_mtime > KEEP_ASIDE_SECONDS:
+                        os.unlink(path)
+                    continue
+                taken = _take(path)
+            except OSError:  # another process was faster
+                continue
+            if taken is not None:
+                return taken
+        return None
+
+    def _paths(self) -> Iterator[str]:
+        with os.scandir(self._folder) as entries:
+            for count, entry in enumerate(entries):
+                if count >= MAX_FILES:
+                    return
+                if entry.name.startswith("cozeloop-") and entry.is_file(follow_symlinks=False):
+                    yield entry.path
+
+
+class Taken:
+    """A file that is being sent, with the lock on it. Read from its end."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+        self._spans, self._torn = _index(fd)
+        self._foreign = self._torn and not self._spans
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def last(self, max_count: int, max_bytes: int) -> tuple[int, list[Record]]:
+        """How many of the last records make a batch (at least one, when there is one), and those that can be read."""
+        count = size = 0
+        for _, length in reversed(self._spans):
+            if count and (count >= max_count or size + length > max_bytes):
+                break
+            count += 1
+            size += length
+        found = [_read(self._fd, offset, length) for offset, length in self._spans[len(self._spans) - count :]]
+        records = [record for record in found if record is not None]
+        self._torn = self._torn or len(records) < count
+        return count, records
+
+    def drop(self, count: int) -> None:
+        """The last ``count`` records are done with."""
+        if count:
+            os.ftruncate(self._fd, self._spans[-count][0])
+            del self._spans[-count:]
+
+    def close(self) -> None:
+        """Let go of the file. Removed when all that could be read of it is done with; set aside when nothing could."""
+        try:
+            if self._foreign:
+                logger.warn("a file in spool_dir cannot be read and is set aside: %s", self._path)
+                os.replace(self._path, self._path + ".aside")
+            elif not self._spans:
+                if self._torn:
+                    logger.warn("the rest of a file in spool_dir cannot be read, and is lost: %s", self._path)
+                os.unlink(self._path)
+        except OSError as problem:
+            logger.warn("a file in spool_dir cannot be removed: %s", problem)
+        finally:
+            os.close(self._fd)
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
+def _take(path: str) -> Taken | None:
+    fd = os.open(path, os.O_RDWR | _OPEN_FLAGS)
+    keep = False
+    try:
+        found = os.fstat(fd)
+        mine = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+        # After the lock: whoever had it may have removed the file meanwhile.
+        if mine and _lock(fd) and os.stat(path).st_ino == found.st_ino:
+            keep = True
+            return Taken(path, fd)
+        return None
+    finally:
+        if not keep:
+            os.close(fd)
+
+
+def _index(fd: int) -> tuple[list[tuple[int, int]], bool]:
+    """Where the records are, as offset and length, and whether something follows that is none."""
+    size = os.fstat(fd).st_size
+    if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
+        return [], True
+    found: list[tuple[int, int]] = []
+    offset = len(_MAGIC)
+    while offset < size:
+        head = os.pread(fd, _HEAD.size, offset)
+        if len(head) < _HEAD.size:
+            return found, True
+        key_length, content_length, _, _ = _HEAD.unpack(head)
+        length = _HEAD.size + key_length + content_length
+        if length > MAX_RECORD_BYTES or offset + length > size:
+            return found, True
+        found.append((offset, length))
+        offset += length
+    return found, False
+
+
+def _read(fd: int, offset: int, length: int) -> Record | None:
+    data = os.pread(fd, length, offset)
+    if len(data) < length:
+        return None
+    key_length, content_length, started_us, crc = _HEAD.unpack_from(data)
+    key, content = data[_HEAD.size : _HEAD.size + key_length], data[_HEAD.size + key_length :]
+    if zlib.crc32(content, zlib.crc32(key, _seed(key_length, content_length, started_us))) != crc:
+        return None
+    return Record(key.decode("utf-8", "replace"), content, started_us)

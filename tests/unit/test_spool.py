@@ -1,0 +1,268 @@
+"""The files that keep what could not be delivered: whole records, one taker, nothing fatal."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cozeloop_lite import errors
+from cozeloop_lite.trace import spool as spool_module
+from cozeloop_lite.trace.spool import Record, Spool
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="flock")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path / "spool")
+
+
+@pytest.fixture
+def spool(folder):
+    return Spool(folder, "http://host 7")
+
+
+def spans(*numbers):
+    return [Record("", b'{"n":%d}' % number, 1000 + number) for number in numbers]
+
+
+def everything(taken):
+    """All that is left in a file, in the order in which it was written, cut off batch by batch."""
+    found = []
+    while len(taken):
+        count, records = taken.last(2, 1 << 20)
+        found[:0] = [(record.key, record.content, record.started_us) for record in records]
+        taken.drop(count)
+    taken.close()
+    return found
+
+
+def files(folder):
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+
+def test_what_was_written_is_read_in_the_next_process(spool, folder):
+    assert spool.write(spans(1, 2)) and spool.write([Record("键", b"\0" * 1000, 5)])
+    spool.close()
+    taken = Spool(folder, "http://host 7").take()
+    assert everything(taken) == [("", b'{"n":1}', 1001), ("", b'{"n":2}', 1002), ("键", b"\0" * 1000, 5)]
+    assert files(folder) == []
+
+
+def test_a_file_that_is_being_written_is_not_taken(spool, folder):
+    spool.write(spans(1))
+    assert Spool(folder, "http://host 7").take() is None
+    assert spool.take() is None
+
+
+def test_a_file_is_taken_once(spool, folder):
+    spool.write(spans(1))
+    spool.close()
+    taken = spool.take()
+    assert taken is not None and spool.take() is None
+    taken.close()  # not sent: the next one gets it
+    assert spool.take() is not None
+
+
+def test_the_oldest_file_comes_first(spool, folder):
+    for number in (1, 2):
+        spool.write(spans(number))
+        spool.close()
+        time.sleep(0.002)  # the name has the time in ms
+    assert everything(spool.take())[0][1] == b'{"n":1}'
+
+
+def test_another_destination_gets_nothing(spool, folder):
+    spool.write(spans(1))
+    spool.close()
+    assert Spool(folder, "http://host 8").take() is None
+
+
+def test_what_was_accepted_is_not_read_again(spool):
+    spool.write(spans(1, 2, 3))
+    spool.close()
+    taken = spool.take()
+    taken.drop(taken.last(1, 1)[0])
+    taken.close()
+    assert [content for _, content, _ in everything(spool.take())] == [b'{"n":1}', b'{"n":2}']
+
+
+def test_a_batch_keeps_to_count_and_bytes_but_has_at_least_one(spool):
+    spool.write([Record("", b"x" * 1000, 1) for _ in range(5)])
+    spool.close()
+    taken = spool.take()
+    assert taken.last(3, 1 << 20)[0] == 3
+    assert taken.last(100, 2500)[0] == 2
+    assert taken.last(100, 10)[0] == 1
+    taken.close()
+
+
+def test_only_the_owner_can_read_it(spool, folder):
+    spool.write(spans(1))
+    assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(files(folder)[0]).st_mode) == 0o600
+
+
+def test_no_more_is_kept_than_fits(folder, logged):
+    spool = Spool(folder, "d", max_bytes=3000)
+    record = [Record("", b"x" * 1000, 1)]
+    assert spool.write(record) and spool.write(record)
+    assert not spool.write(record)
+    spool.close()
+    assert not Spool(folder, "other", max_bytes=3000).write(record), "the folder counts, not the file"
+    assert any("spool_max_bytes is 3000" in message for message in logged())
+
+
+def test_a_long_file_is_followed_by_another(spool, folder, monkeypatch):
+    monkeypatch.setattr(spool_module, "MAX_FILE_BYTES", 3000)
+    for _ in range(4):
+        assert spool.write([Record("", b"x" * 1000, 1)])
+    assert len(files(folder)) == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_logged_and_nothing_more(tmp_path, logged):
+    (tmp_path / "file").write_text("in the way")
+    spool = Spool(str(tmp_path / "file"), "d")
+    assert not spool.write(spans(1))
+    assert spool.take() is None
+    assert any("cannot be written" in message for message in logged())
+
+
+def test_without_flock_there_is_no_spool(monkeypatch, folder):
+    monkeypatch.setattr(spool_module, "fcntl", None)
+    with pytest.raises(errors.InvalidParamError, match="COZELOOP_SPOOL_DIR"):
+        Spool(folder, "d")
+
+
+# -- what a killed process, a stranger, or an enemy left there --------------------------------------------------------
+
+
+@pytest.fixture
+def whole(spool, folder):
+    """A file of three records, as bytes."""
+    spool.write(spans(1, 2, 3))
+    spool.close()
+    (path,) = files(folder)
+    with open(path, "rb") as file:
+        return path, file.read()
+
+
+def test_torn_at_any_byte_only_the_record_being_written_is_lost(whole, spool, folder):
+    path, data = whole
+    ends = [data.index(b'{"n":%d}' % number) + 7 for number in (1, 2, 3)]
+    for size in range(len(data) + 1):
+        for left in files(folder):
+            os.unlink(left)
+        with open(path, "wb") as file:
+            file.write(data[:size])
+        taken = spool.take()
+        assert [content for _, content, _ in everything(taken)] == [
+            b'{"n":%d}' % (number + 1) for number in range(3) if size >= ends[number]
+        ]
+        left = files(folder)
+        assert left == ([path + ".aside"] if size < ends[0] and size != len(b"cozeloop spool 1\n") else [])
+
+
+def test_a_byte_that_changed_costs_records_never_the_process(whole, spool, folder):
+    path, data = whole
+    good = {b'{"n":1}', b'{"n":2}', b'{"n":3}'}
+    for position in range(len(data)):
+        for left in files(folder):
+            os.unlink(left)
+        with open(path, "wb") as file:
+            file.write(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+        found = {content for _, content, _ in everything(spool.take())}
+        assert found < good
+
+
+@given(st.binary(max_size=200))
+def test_anything_at_all_may_be_in_a_file(tmp_path_factory, data):
+    folder = str(tmp_path_factory.mktemp("spool"))
+    spool = Spool(folder, "d")
+    spool.write(spans(1))
+    spool.close()
+    (path,) = files(folder)
+    with open(path, "ab") as file:
+        file.write(data)
+    assert everything(spool.take())[0] == ("", b'{"n":1}', 1001)
+
+
+def test_what_is_set_aside_is_removed_after_a_day(spool, folder):
+    os.makedirs(folder)
+    path = os.path.join(folder, spool._prefix + "1-2-3")
+    with open(path, "wb") as file:
+        file.write(b"something else")
+    taken = spool.take()
+    assert len(taken) == 0
+    taken.close()
+    assert spool.take() is None and files(folder) == [path + ".aside"]
+    os.utime(path + ".aside", (1, 1))
+    assert spool.take() is None and files(folder) == []
+
+
+def test_a_link_is_not_followed(spool, folder, tmp_path):
+    os.makedirs(folder)
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    os.symlink(str(target), os.path.join(folder, spool._prefix + "1-2-3"))
+    assert spool.take() is None
+    assert target.read_bytes() == b"precious"
+
+
+def test_killed_while_writing_and_while_sending(folder):
+    writer = """
+import os, sys
+from cozeloop_lite.trace.spool import Record, Spool
+spool = Spool(sys.argv[1], "d")
+for number in range(10):
+    spool.write([Record("", b"%d" % number, number)])
+os.kill(os.getpid(), 9)
+"""
+    sender = """
+import os, sys
+from cozeloop_lite.trace.spool import Spool
+taken = Spool(sys.argv[1], "d").take()
+taken.drop(taken.last(4, 1 << 20)[0])
+os.kill(os.getpid(), 9)
+"""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for script in (writer, sender):
+        done = subprocess.run([sys.executable, "-c", script, folder], cwd=root, stderr=subprocess.PIPE)
+        assert done.returncode == -9, done.stderr
+    assert [content for _, content, _ in everything(Spool(folder, "d").take())] == [b"%d" % n for n in range(6)]
+
+
+def test_many_processes_take_each_file_once(folder):
+    for number in range(20):
+        spool = Spool(folder, "d")
+        spool.write([Record("", b"%d" % number, number)])
+        spool.close()
+    script = """
+import sys
+from cozeloop_lite.trace.spool import Spool
+spool = Spool(sys.argv[1], "d")
+sys.stdin.readline()
+while True:
+    taken = spool.take()
+    if taken is None:
+        break
+    count, records = taken.last(100, 1 << 20)
+    for record in records:
+        print(record.content.decode())
+    taken.drop(count)
+    taken.close()
+"""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    command = [sys.executable, "-c", script, folder]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe) for _ in range(4)]
+    printed = [process.communicate(b"go\n")[0].split() for process in processes]
+    assert sorted(int(number) for numbers in printed for number in numbers) == list(range(20))
+    assert files(folder) == []
