@@ -72,8 +72,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]
     """
     try:
         return _data(status, headers, body)
-    except errors.RemoteServiceError as error:
-        error.retry_after = _retry_after(headers.get("retry-after"))
+    except errors.RemoteServiceError as refusal:
+        refusal.retry_after = _retry_after(headers.get("retry-after"))
         raise
 
 
@@ -90,8 +90,13 @@ def _data(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any
         text = _words(answer.get("error_message") or answer.get("error"))
         kind = errors.AuthenticationError if oauth in _OAUTH_CODES or status in (400, 401, 403) else _kind(status, None)
         raise kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
-    text = _words(answer.get("msg"))
-    raise _kind(status, code)(status, code, text, log_id, _hint(status, code, text))
+    raise error(status, code, answer.get("msg"), log_id)
+
+
+def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteServiceError:
+    """The error that a failure's ``code`` and ``msg`` stand for, wherever in an answer they were found."""
+    code, text = _code(code), _words(msg)
+    return _kind(status, code)(status, code, text, log_id, _hint(status, code, text))
 
 
 def _parse(body: bytes) -> Any:

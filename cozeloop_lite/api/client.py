@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import threading
-from time import monotonic
 
 from .. import __version__, config, errors, logger, process
 
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from .stream import EventStream
+
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
-HIDDEN = "***"
 
 
 class ApiClient:
@@ -63,6 +63,11 @@ class ApiClient:
         self._forked = False
         process.on_fork(self)
 
+    @property
+    def base_url(self) -> str:
+        """Where the platform is."""
+        return self._base
+
     def key(self) -> tuple[Any, ...]:
         """Equal for equal settings."""
         return (
@@ -78,24 +83,39 @@ class ApiClient:
         return "<ApiClient %s>" % self._base
 
     def get(
-        self, path: str, *, params: Mapping[str, Any] | None = None, timeout: float | None = None
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """GET ``path``; see :meth:`request`."""
-        return self.request("GET", path, params=params, timeout=timeout)
+        return self.request("GET", path, params=params, timeout=timeout, headers=headers)
 
-    def post(self, path: str, data: Any = None, *, timeout: float | None = None) -> dict[str, Any]:
+    def post(
+        self, path: str, data: Any = None, *, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """POST ``data`` as JSON to ``path``; see :meth:`request`."""
-        return self.request("POST", path, {} if data is None else data, timeout=timeout)
+        return self.request("POST", path, {} if data is None else data, timeout=timeout, headers=headers)
 
-    def put(self, path: str, data: Any = None, *, timeout: float | None = None) -> dict[str, Any]:
+    def put(
+        self, path: str, data: Any = None, *, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """PUT ``data`` as JSON to ``path``; see :meth:`request`."""
-        return self.request("PUT", path, {} if data is None else data, timeout=timeout)
+        return self.request("PUT", path, {} if data is None else data, timeout=timeout, headers=headers)
 
     def delete(
-        self, path: str, data: Any = None, *, params: Mapping[str, Any] | None = None, timeout: float | None = None
+        self,
+        path: str,
+        data: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """DELETE ``path``, with ``data`` as a JSON body where the endpoint takes one; see :meth:`request`."""
-        return self.request("DELETE", path, data, params=params, timeout=timeout)
+        return self.request("DELETE", path, data, params=params, timeout=timeout, headers=headers)
 
     def request(
         self,
@@ -105,6 +125,7 @@ class ApiClient:
         *,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """One request, never repeated.
 
@@ -114,18 +135,55 @@ class ApiClient:
             data: the body: anything that JSON takes, or ``bytes`` of JSON; none when ``None``.
             params: the query.
             timeout: seconds for this call; default that of the client.
+            headers: sent with this request, in place of whatever has the same name: those of the client, the content
+                type, even ``Authorization`` (the token is then not asked for).
 
         Returns:
             The whole JSON object of the answer.
 
         Raises:
-            InvalidParamError: ``path`` or ``data`` cannot be sent.
+            InvalidParamError: ``path``, ``data`` or a header cannot be sent.
             NetworkError: no answer arrived; ``RequestTimeoutError`` when none did in time.
             RemoteServiceError: the answer is not HTTP 2xx with ``code`` 0; the subclass says more.
         """
-        body = data if data is None or isinstance(data, bytes) else _json_bytes(data)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        return self._call(method, path, params, body, headers, config.seconds("timeout", timeout, self.timeout))
+        body = _json_bytes(data)
+        return self._call(method, path, params, body, _json_headers(body), timeout, headers)
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        data: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> EventStream:
+        """One request whose answer is a stream of events, read while the server writes it; see :meth:`request`.
+
+            with api.stream("POST", path, data, timeout=600) as events:
+                for event in events:
+                    print(event.event, event.data)
+
+        Args:
+            timeout: seconds that the whole stream may take, from the request to the last event; default that of the
+                client.
+
+        Returns:
+            An iterator of ``sse.Event`` to be read to its end or closed. Its ``next`` raises ``NetworkError`` when the
+            connection breaks off, ``RequestTimeoutError`` when the time is up.
+
+        Raises:
+            RemoteServiceError: the answer is no stream of events: a failure, or JSON.
+        """
+        body = _json_bytes(data)
+        own = {"Accept": "text/event-stream", **_json_headers(body)}
+        seconds = config.seconds("timeout", timeout, self.timeout)
+        url, merged = self._prepared(path, params, own, headers)
+        with process.loading():
+            from . import stream, transport
+        call = transport.Call(method, url, body, merged, seconds)
+        return stream.opened(self._open_pool(transport), call, MAX_ANSWER_BYTES)
 
     def upload_file(
         self,
@@ -143,7 +201,7 @@ class ApiClient:
         parts: list[Any] = list((fields or {}).items())
         parts.append(("file", (filename, content, "application/octet-stream")))
         body, content_type = encode_multipart_formdata(parts)
-        seconds = config.seconds("timeout", timeout, self.upload_timeout)
+        seconds = self.upload_timeout if timeout is None else timeout
         return self._call("POST", path, None, body, {"Content-Type": content_type}, seconds)
 
     def close(self) -> None:
@@ -160,38 +218,30 @@ class ApiClient:
         path: str,
         params: Mapping[str, Any] | None,
         body: bytes | None,
-        headers: dict[str, str],
-        seconds: float,
+        own: dict[str, str],
+        timeout: float | None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        url = self._url(path, params)
-        token = self._current_token()
-        headers["Authorization"] = "Bearer " + token
-        headers = _merged(self._headers, _environment(), headers)
+        seconds = config.seconds("timeout", timeout, self.timeout)
+        url, merged = self._prepared(path, params, own, headers)
         with process.loading():
             from . import answers, transport
-        status, answer_headers, answer = self._exchange(transport, method, url, body, headers, seconds)
-        # Whoever echoes the request must not bring the token into a log.
-        answer = answer.replace(token.encode(), HIDDEN.encode())
-        shown = {name.lower(): value.replace(token, HIDDEN) for name, value in answer_headers.items()}
-        return answers.read(status, shown, answer)
-
-    def _exchange(
-        self, transport: Any, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float
-    ) -> tuple[int, Any, bytes]:
-        end = monotonic() + seconds
+        call = transport.Call(method, url, body, merged, seconds)
         try:
-            pool = self._open_pool(transport)
-            answer = transport.exchange(pool, method, url, body, headers, seconds, MAX_ANSWER_BYTES)
+            status, answer_headers, answer = transport.exchange(self._open_pool(transport), call, MAX_ANSWER_BYTES)
         except transport.FAILURES as problem:
-            what = "%s %s" % (method, url.partition("?")[0])
-            # By the clock, too: a timeout while sending is a broken connection by name.
-            if transport.is_timeout(problem) or monotonic() >= end:
-                raise errors.RequestTimeoutError(
-                    "%s: no complete answer within %.3g s (timeout)" % (what, seconds)
-                ) from problem
-            text = str(problem).replace(headers["Authorization"][len("Bearer ") :], HIDDEN) or type(problem).__name__
-            raise errors.NetworkError("%s failed: %s" % (what, text)) from problem
-        return answer  # type: ignore[no-any-return]
+            raise call.failure(problem) from problem
+        return answers.read(status, call.shown(answer_headers), call.hidden(answer))
+
+    def _prepared(
+        self, path: str, params: Mapping[str, Any] | None, own: dict[str, str], headers: Mapping[str, str] | None
+    ) -> tuple[str, dict[str, str]]:
+        """The address, and all headers: each group replaces what those before it say."""
+        url = self._url(path, params)
+        given = config.headers(headers)
+        if not any(name.lower() == "authorization" for name in given):
+            own = {**own, "Authorization": "Bearer " + self._current_token()}
+        return url, _merged(self._headers, _environment(), own, given)
 
     def _open_pool(self, transport: Any) -> Any:
         with self._pool_lock:
@@ -237,12 +287,18 @@ class ApiClient:
         return config.checked_token(given, "the function given as api_token returned")
 
 
-def _json_bytes(data: Any) -> bytes:
+def _json_bytes(data: Any) -> bytes | None:
+    if data is None or isinstance(data, bytes):
+        return data
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as problem:
         raise errors.InvalidParamError("the data to send cannot be written as JSON: %s" % problem) from problem
+
+
+def _json_headers(body: bytes | None) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": "application/json"}
 
 
 def _merged(*groups: dict[str, str]) -> dict[str, str]:

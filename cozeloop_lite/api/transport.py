@@ -13,7 +13,7 @@ import io
 import socket
 import threading
 from time import monotonic
-from typing import Any
+from typing import Any, AnyStr
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -21,11 +21,17 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from .. import errors
+
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
 LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
 
-FAILURES = (urllib3.exceptions.HTTPError, ValueError, OSError)  # all that exchange() raises
+PIECE_BYTES = 65536
+HIDDEN = "***"
+SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
+
+FAILURES = (urllib3.exceptions.HTTPError, ValueError, OSError)  # all that the functions here raise
 
 _request = threading.local()  # .deadline: when the request of this thread must be over (monotonic seconds)
 
@@ -162,61 +168,112 @@ def new_pool() -> urllib3.PoolManager:
     return pool
 
 
-def is_timeout(problem: BaseException) -> bool:
-    """Whether a failure of :func:`exchange` is one. In urllib3 a refused connection counts as a timeout, too."""
-    return isinstance(problem, urllib3.exceptions.TimeoutError) and not isinstance(problem, NewConnectionError)
-
-
 def forget_connections(pool: Any) -> None:
     """In a forked child: the connections that ``pool`` has are the parent's."""
     if hasattr(pool, "pools"):
         pool.pools = type(pool.pools)()  # not clear(): its lock may be held by a thread that stayed in the parent
 
 
-def exchange(
-    pool: urllib3.PoolManager,
-    method: str,
-    url: str,
-    body: bytes | None,
-    headers: dict[str, str],
-    seconds: float,
-    max_bytes: int,
-) -> tuple[int, Any, bytes]:
-    """One request and its whole answer: status, headers, body. Redirects are not followed, nothing is tried twice.
+class Call:
+    """One request: what is said, by when it must be over (``end``, monotonic seconds), and what its failure is called.
+
+    Whoever echoes the request must not bring the token into a log: what comes back goes through ``hidden``.
+    """
+
+    def __init__(self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float) -> None:
+        self.method = method
+        self.url = url
+        self.body = body
+        self.headers = headers
+        self.seconds = min(seconds, LONGEST_SECONDS)
+        self.end = monotonic() + self.seconds
+        credentials = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
+        self._secret = credentials.partition(" ")[2] or credentials
+
+    def hidden(self, text: AnyStr) -> AnyStr:
+        """``text`` without the token."""
+        if len(self._secret) < SHORTEST_SECRET:
+            return text
+        if isinstance(text, bytes):
+            return text.replace(self._secret.encode("latin-1"), HIDDEN.encode())
+        return text.replace(self._secret, HIDDEN)
+
+    def shown(self, headers: Any) -> dict[str, str]:
+        """The headers of an answer without the token, their names in lower case."""
+        return {name.lower(): self.hidden(value) for name, value in headers.items()}
+
+    def failure(self, problem: BaseException) -> errors.NetworkError:
+        """One of ``FAILURES`` as an error that says what was tried."""
+        what = "%s %s" % (self.method, self.url.partition("?")[0])
+        # By the clock, too: a timeout while sending is a broken connection by name.
+        if _is_timeout(problem) or monotonic() >= self.end:
+            return errors.RequestTimeoutError("%s: no complete answer within %.3g s (timeout)" % (what, self.seconds))
+        return errors.NetworkError("%s failed: %s" % (what, self.hidden(str(problem)) or type(problem).__name__))
+
+
+def _is_timeout(problem: BaseException) -> bool:
+    """In urllib3 a refused connection counts as a timeout, too."""
+    kinds = (urllib3.exceptions.TimeoutError, socket.timeout)
+    return isinstance(problem, kinds) and not isinstance(problem, NewConnectionError)
+
+
+def exchange(pool: urllib3.PoolManager, call: Call, max_bytes: int) -> tuple[int, Any, bytes]:
+    """A request and its whole answer: status, headers, body. See :func:`opened` and :func:`whole`."""
+    response = opened(pool, call)
+    return response.status, response.headers, whole(response, max_bytes)
+
+
+def opened(pool: urllib3.PoolManager, call: Call) -> Any:
+    """The response to a request, its body not yet read. Redirects are not followed, nothing is tried twice.
 
     Raises:
         urllib3.exceptions.HTTPError: no answer arrived, or none in time.
-        ValueError: the answer has more than ``max_bytes``.
     """
-    with Deadline(seconds):
-        response = pool.urlopen(
-            method,
-            url,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(total=max(0.001, min(seconds, LONGEST_SECONDS))),
+    with Deadline(call.seconds):
+        return pool.urlopen(
+            call.method,
+            call.url,
+            body=call.body,
+            headers=call.headers,
+            timeout=urllib3.Timeout(total=max(0.001, call.seconds)),
             retries=False,
             redirect=False,
             preload_content=False,
             decode_content=False,  # nothing compressed is asked for; what comes all the same cannot be a bomb
             enforce_content_length=True,  # urllib3 1.26 would take a truncated answer for a whole one
         )
-        complete = False
-        try:
-            parts = []
-            size = 0
-            while True:
-                part = response.read(65536, decode_content=False)
-                if not part:
-                    break
-                parts.append(part)
-                size += len(part)
-                if size > max_bytes:
-                    raise ValueError("the answer is longer than %d bytes" % max_bytes)
-            complete = True
-            return response.status, response.headers, b"".join(parts)
-        finally:
-            if complete:
-                response.release_conn()
-            else:
-                response.close()  # what is left on the connection is no start of another answer
+
+
+def whole(response: Any, max_bytes: int) -> bytes:
+    """The whole body of a response, which is then done with.
+
+    Raises:
+        urllib3.exceptions.HTTPError: it did not arrive, or not in time.
+        ValueError: it has more than ``max_bytes``.
+    """
+    complete = False
+    try:
+        parts = []
+        size = 0
+        while True:
+            part = response.read(PIECE_BYTES, decode_content=False)
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise ValueError("the answer is longer than %d bytes" % max_bytes)
+        complete = True
+        return b"".join(parts)
+    finally:
+        leave(response, complete)
+
+
+def leave(response: Any, complete: bool) -> None:
+    """Give the connection of a response back; closed, unless all of the response was read."""
+    if not complete:
+        response.close()  # what is left on the connection is no start of another answer
+    # A pool that makes callers wait counts its connections, closed ones too. Any other is better left alone: this may
+    # run in a garbage collection that interrupted this very thread in the pool's queue, whose lock it would wait for.
+    if complete or getattr(response._pool, "block", False):
+        response.release_conn()

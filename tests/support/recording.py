@@ -18,6 +18,8 @@ import http.client
 import io
 import json
 import os
+import queue
+import select
 import socket
 import struct
 import threading
@@ -104,9 +106,7 @@ class _Response(Answer):
     def head(self) -> bytes:
         headers = {"Content-Length": str(len(self.body))}
         headers.update(self.headers)
-        lines = ["HTTP/1.1 {} {}".format(self.status, http.client.responses.get(self.status, "Status"))]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return _head(self.status, headers)
 
     def send(self, connection: _Connection, request: Request) -> None:
         head, body = self.head(), self.body
@@ -133,10 +133,7 @@ class _Hang(Answer):
 class _Reset(Answer):
     def send(self, connection: _Connection, request: Request) -> None:
         connection.server.settle(request, "connection reset")
-        # Lingering for zero seconds makes close() send RST in place of FIN.
-        pair = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pair)
-        raise _Closed
+        connection.reset()
 
 
 class _CloseEarly(Answer):
@@ -161,6 +158,72 @@ class _DelayUntil(Answer):
             if connection.server.stopping.is_set():
                 raise _Closed
         connection.answer(self.answer, request)
+
+
+class Live(Answer):
+    """An answer that the test writes while the client reads it.
+
+    ``say`` sends a chunk, ``flood`` the same one for ever, ``write`` bytes as they are, ``drip`` byte by byte.
+    ``finish`` ends a chunked body and leaves the connection open, ``hang_up`` ends the connection (FIN), ``reset``
+    breaks it (RST); without any of them it is open until the client goes away. All return at once, and may be called
+    before the request comes.
+    """
+
+    def __init__(
+        self, content_type: str = "text/event-stream", headers: dict[str, str] | None = None, chunked: bool = True
+    ) -> None:
+        self.headers = {"Content-Type": content_type, **(headers or {})}
+        if chunked:
+            self.headers["Transfer-Encoding"] = "chunked"
+        self._steps: queue.Queue[Any] = queue.Queue()
+
+    def say(self, data: bytes) -> Live:
+        return self.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def flood(self, data: bytes) -> Live:
+        def send(connection: _Connection) -> None:
+            connection.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self._then(send)
+
+        return self._then(send)
+
+    def write(self, data: bytes) -> Live:
+        return self._then(lambda connection: connection.write(data))
+
+    def drip(self, data: bytes, bytes_per_second: float) -> Live:
+        return self._then(lambda connection: connection.drip(data, bytes_per_second))
+
+    def finish(self) -> Live:
+        return self.write(b"0\r\n\r\n")._then(None)
+
+    def hang_up(self) -> Live:
+        return self._then(_Connection.hang_up)
+
+    def reset(self) -> Live:
+        return self._then(_Connection.reset)
+
+    def _then(self, step: Any) -> Live:
+        self._steps.put(step)
+        return self
+
+    def send(self, connection: _Connection, request: Request) -> None:
+        connection.server.settle(request, "answered live")
+        connection.write(_head(200, self.headers))
+        while True:
+            try:
+                step = self._steps.get(timeout=0.02)
+            except queue.Empty:
+                connection.check()
+                continue
+            if step is None:
+                return
+            step(connection)
+
+
+def _head(status: int, headers: dict[str, str]) -> bytes:
+    lines = ["HTTP/1.1 {} {}".format(status, http.client.responses.get(status, "Status"))]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
@@ -420,6 +483,22 @@ class _Connection:
             self.write(data[index : index + 1])
             if self.server.stopping.wait(1 / bytes_per_second):
                 raise _Closed
+
+    def hang_up(self) -> None:
+        raise _Closed
+
+    def reset(self) -> None:
+        # Lingering for zero seconds makes close() send RST in place of FIN.
+        pair = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pair)
+        raise _Closed
+
+    def check(self) -> None:
+        """End here if the server stops or the client has gone away."""
+        if self.server.stopping.is_set():
+            raise _Closed
+        if select.select([self.socket], [], [], 0)[0] and not self.socket.recv(1, socket.MSG_PEEK):
+            raise _Closed
 
     def wait_for_the_end(self) -> None:
         while self.socket.recv(65536):

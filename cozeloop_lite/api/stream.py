@@ -1,0 +1,203 @@
+"""A request whose answer is a stream of events: checked before the first event, read as it arrives, never left open.
+
+Whoever reads to the end knows that the answer was whole, as far as the connection tells (``framed``): whatever else may
+end it is an error. This module loads urllib3 and is imported with the first stream.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any, Iterator
+
+from .. import errors
+from . import answers, sse, transport
+
+
+def opened(pool: Any, call: transport.Call, max_answer_bytes: int) -> EventStream:
+    """The stream that answers ``call``.
+
+    Raises:
+        NetworkError: no answer arrived; ``RequestTimeoutError`` when none did in time.
+        RemoteServiceError: the answer is no stream of events.
+    """
+    try:
+        response = transport.opened(pool, call)
+        headers = call.shown(response.headers)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if 200 <= response.status < 300 and kind == "text/event-stream":
+            _check_plain(response, headers)
+            return EventStream(response, call, headers)
+        body = transport.whole(response, max_answer_bytes)
+    except transport.FAILURES as problem:
+        raise call.failure(problem) from problem
+    # The platform refuses a token with HTTP 200 and JSON (contract backend.md 7).
+    answer = answers.read(response.status, headers, call.hidden(body))
+    text = "the answer is %s, not a stream of events" % (kind or "of no content type")
+    raise errors.RemoteServiceError(response.status, answer.get("code"), text, _log_id(headers))
+
+
+class EventStream:
+    """The events of one answer, as they arrive: an iterator, and a context manager that closes.
+
+    Read to the end, its connection serves other requests; closed before, or forgotten, the connection is closed. After
+    ``close`` nothing more comes, nor after an error. The methods may be called from any thread, ``close`` while
+    another thread waits for an event, too. In a forked child the stream cannot be read: it is the parent's.
+
+    Attributes:
+        status: the HTTP status.
+        log_id: the platform's id of this request, for its support; ``""`` when the answer names none.
+        framed: whether the end of the body is marked (chunks, a length). If not, it ends with the connection, and one
+            that was cut off cannot be told from a whole one here.
+    """
+
+    def __init__(self, response: Any, call: transport.Call, headers: dict[str, str]) -> None:
+        self.status: int = response.status
+        self.log_id = _log_id(headers)
+        self._call = call
+        self._decoder = sse.Decoder()
+        self._events: deque[sse.Event] = deque()
+        self._pid = os.getpid()
+        self._closed = False
+        self._body: _Body | None = _Body(response, call)  # None: the connection was given back
+        self.framed = self._body.framed
+        self._reading = threading.Lock()  # held by the thread that reads
+        # Held for a moment, so that no connection is cut that serves another request already. A signal handler may call
+        # close() just then: it is no plain lock.
+        self._leaving = threading.RLock()
+
+    def __iter__(self) -> Iterator[sse.Event]:
+        return self
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __next__(self) -> sse.Event:
+        """The next event, once it is there.
+
+        Raises:
+            NetworkError: the connection broke off; ``RequestTimeoutError``: the time for the whole stream is up.
+        """
+        if os.getpid() != self._pid:
+            raise errors.NetworkError("a stream must be read by the process that opened it, not by a forked child")
+        try:
+            with self._reading:
+                while self._body is not None and not (self._events or self._closed):
+                    self._read(self._body)
+                if self._closed or not self._events:
+                    raise StopIteration
+                return self._events.popleft()
+        finally:
+            if self._closed:
+                self.close()  # what another thread's close() left to the one that read
+
+    def close(self) -> None:
+        """End the stream, and its connection unless all was read. A second call does nothing."""
+        self._closed = True
+        if os.getpid() != self._pid:
+            return  # the parent goes on with the connection
+        with self._leaving:
+            if self._body is not None:
+                self._body.wake()
+        if self._reading.acquire(blocking=False):
+            try:
+                self._leave(complete=False)
+            finally:
+                self._reading.release()
+
+    def _read(self, body: _Body) -> None:
+        try:
+            piece = body.read()
+            events = self._decoder.feed(piece) if piece else self._decoder.end()
+            self._events.extend(map(self._shown, events))
+            if not piece:
+                self._leave(complete=True)
+        except BaseException as problem:
+            self._leave(complete=False)
+            if not isinstance(problem, transport.FAILURES):
+                raise
+            if not self._closed:  # by another thread: then it is no failure
+                raise self._call.failure(problem) from problem
+
+    def _shown(self, event: sse.Event) -> sse.Event:
+        hidden = self._call.hidden
+        return sse.Event(hidden(event.event), hidden(event.data), hidden(event.id), event.retry)
+
+    def _leave(self, complete: bool) -> None:
+        with self._leaving:
+            body, self._body = self._body, None
+        if body is not None:
+            body.leave(complete)
+
+
+def _check_plain(response: Any, headers: dict[str, str]) -> None:
+    """What is encoded would pass for a stream without events."""
+    for name in ("content-encoding", "transfer-encoding"):
+        if headers.get(name, "").lower() not in ("", "identity", "chunked"):
+            transport.leave(response, complete=False)
+            text = "the stream comes as %s, which was not asked for" % headers[name]
+            raise errors.RemoteServiceError(response.status, None, text, _log_id(headers))
+
+
+def _log_id(headers: dict[str, str]) -> str:
+    return next((headers[name][:256] for name in answers.LOG_ID_HEADERS if headers.get(name)), "")
+
+
+class _Body:
+    """The body of a response, read as it arrives.
+
+    urllib3 waits until a whole chunk is there, or as many bytes as were asked for; http.client's response within does
+    not. ``framed`` says whether the end of the body is marked, so that one that breaks off is noticed.
+    """
+
+    def __init__(self, response: Any, call: transport.Call) -> None:
+        self._response = response
+        self._raw = response._fp
+        self._end = call.end
+        # All the way down, because a pool of the program's own knows nothing of deadlines.
+        self._sock = getattr(getattr(self._raw.fp, "raw", None), "_sock", None)
+        self._timeout = self._sock.gettimeout() if self._sock is not None else None
+        self.framed = bool(self._raw.chunked) or self._raw.length is not None
+
+    def read(self) -> bytes:
+        """What has arrived, as soon as something has; ``b""`` at the end.
+
+        Raises:
+            OSError: the connection broke off, what came is no chunk, or the time is up.
+        """
+        left = self._end - monotonic()
+        if left <= 0:
+            raise socket.timeout("the request's time is up")
+        if self._sock is not None:
+            self._sock.settimeout(left)
+        try:
+            piece: bytes = self._raw.read1(transport.PIECE_BYTES)
+        except http.client.HTTPException as problem:
+            raise ConnectionError("the answer broke off, or is no chunked body") from problem
+        if self._raw.chunked and (self._raw.chunk_left or 0) < 0:
+            raise ConnectionError("the length of a chunk is negative")
+        if not piece and self._raw.length:
+            raise ConnectionError("the answer broke off, %d bytes before its end" % self._raw.length)
+        return piece
+
+    def wake(self) -> None:
+        """End the connection for both sides, so that a thread that waits in ``read`` goes on."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        except (OSError, AttributeError):  # it has ended already, or is no socket
+            pass
+
+    def leave(self, complete: bool) -> None:
+        """Give the connection back; closed, unless all of the body was read."""
+        if complete:
+            if self._sock is not None and self._sock.fileno() >= 0:
+                self._sock.settimeout(self._timeout)  # what was left is not for the next request
+            self._raw.close()  # http.client takes no other request on the connection before
+        transport.leave(self._response, complete)

@@ -1,0 +1,1 @@
+"""Prompts: fetched, kept, formatted, executed."""
