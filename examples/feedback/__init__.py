@@ -1,0 +1,1 @@
+"""Feedback on a trace; start it with ``python -m examples.feedback.feedback``."""
