@@ -16,6 +16,7 @@ CLOSED = "closed"
 SHUTDOWN = "shutdown"
 INTERNAL = "internal"
 NEVER_FINISHED = "never_finished"
+SPOOLED = "spooled"
 
 
 class Counter:
@@ -35,18 +36,22 @@ class Counter:
 class Account:
     """Counts, and nothing else. The items are numbered as they leave the queue, so that a flush can wait for one."""
 
-    __slots__ = ("delivered", "done", "dropped", "in_hand", "lost", "taken")
+    __slots__ = ("delivered", "done", "dropped", "in_hand", "lost", "spooled", "taken")
 
     def __init__(self) -> None:
         self.taken = 0  # how many items left the queue ...
         self.done = 0  # ... and how many of those in batches that are done with
         self.in_hand = 0  # how many of the batch that is being sent have no fate yet
         self.delivered = 0
+        self.spooled = 0  # kept in a file, for another process
         self.dropped: dict[str, int] = {}  # by reason
         self.lost = 0  # the dropped ones that were in the queue: a flush is told of these, not of the refused ones
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Items did not get into the queue, or are lost."""
+        """Items did not get into the queue, or are lost; or, by the reason ``SPOOLED``, kept elsewhere."""
+        if reason == SPOOLED:
+            self.spooled += count
+            return
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def take(self, count: int) -> None:
@@ -56,6 +61,7 @@ class Account:
 
     def settle(self, count: int, lost: str = "") -> None:
         """Items in hand were delivered, or lost for a reason."""
+        count = min(count, self.in_hand)  # at the end, what is in the hands of a stuck thread may be settled for it
         self.in_hand -= count
         if lost:
             self.lost += count
@@ -74,20 +80,21 @@ class Account:
             self.settle(self.in_hand, INTERNAL)
         self.done = self.taken
 
-    def discard(self) -> None:
+    def discard(self, reason: str) -> None:
         """An item is lost that no batch took."""
         self.taken += 1
         self.done += 1
         self.lost += 1
-        self.drop(SHUTDOWN)
+        self.drop(reason)
 
     def stats(self, waiting: int) -> dict[str, Any]:
-        """``finished`` = ``delivered`` + ``queued`` + the sum of ``dropped``, when ``waiting`` items are queued."""
+        """``finished`` = ``delivered`` + ``queued`` + ``spooled`` + the sum of ``dropped``; ``waiting`` are queued."""
         queued = waiting + self.in_hand
         dropped = dict(self.dropped)
         return {
-            "finished": self.delivered + queued + sum(dropped.values()),
+            "finished": self.delivered + queued + self.spooled + sum(dropped.values()),
             "delivered": self.delivered,
             "queued": queued,
+            "spooled": self.spooled,
             "dropped": dropped,
         }

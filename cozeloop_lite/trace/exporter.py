@@ -9,11 +9,27 @@ from __future__ import annotations
 
 from time import monotonic, time
 
-from .. import errors, logger
+from .. import logger
 from . import ids
+from .account import SPOOLED
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .uploads import Upload, Uploads
+from .verdicts import (
+    AGAIN,
+    BAD_SPAN,
+    DOUBTFUL,
+    GIVE_UP,
+    KEPT,
+    MAX_AGE_SECONDS,
+    REFUSED_ALL,
+    TAKEN,
+    TOO_LARGE,
+    judge,
+    log,
+    tell_pace,
+    words,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +37,11 @@ if TYPE_CHECKING:
 
     from ..api.client import ApiClient
     from ..config import TraceConfig
+    from .backlog import Backlog
     from .pace import Pace
     from .queue import SendQueue
     from .span import Span
 
-MAX_AGE_SECONDS = 23 * 3600  # the server drops at 24 h, in silence (contract backend.md 2.2)
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
 LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
@@ -33,20 +49,9 @@ DOUBTFUL_ATTEMPTS = 3
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 PROBES = 8
 
-# contract backend.md 9: waiting helps
-_PASSING_CODES = frozenset([602000703, 602000801, 600900205, 600904004, 600904006])
-_DOUBTFUL_CODES = frozenset([602000702])  # "once or twice with backoff; then surface"
-# contract backend.md 9: no span of this client will be taken, so there is no offending one to look for
-_REFUSED_ALL_CODES = frozenset([602000101, 602000202, 600900101, 600903230, 600903231])
-_REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405])
-
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
 REFUSED = "refused"
-
-# Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
-# taken; no time left
-_TAKEN, _AGAIN, _DOUBTFUL, _BAD_SPAN, _TOO_LARGE, _REFUSED_ALL, _GIVE_UP = range(7)
 
 
 class _Encoded:
@@ -87,7 +92,18 @@ class SpanExporter:
             self._post_file = export and (lambda upload, seconds: export({upload.key: upload.content}))
         self._timeout = api.timeout
         self._upload_timeout = api.upload_timeout
-        self.uploads = Uploads(self._upload, conf.queue_max_bytes)
+        self._failing = False  # whether the last request said "not now", or nothing
+        self._backlog = self._with_backlog(conf, "%s %s" % (api.base_url if sink is None else "exporter", workspace_id))
+        self.uploads = self._backlog or Uploads(self._upload, conf.queue_max_bytes)
+
+    def _with_backlog(self, conf: TraceConfig, destination: str) -> Backlog | None:
+        if not conf.spool_dir:
+            return None
+        from .backlog import Backlog
+        from .spool import Spool
+
+        spool = Spool(conf.spool_dir, destination, conf.spool_max_bytes)
+        return Backlog(self._upload, conf.queue_max_bytes, spool, self._replay)
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted."""
@@ -122,7 +138,7 @@ class SpanExporter:
 
     def _deliver(self, batch: list[_Encoded], queue: SendQueue) -> None:
         verdict, batch = self._try(batch, queue)
-        if verdict == _BAD_SPAN:
+        if verdict == BAD_SPAN:
             self._isolate(batch, queue)
 
     def _isolate(self, suspects: list[_Encoded], queue: SendQueue) -> None:
@@ -134,27 +150,27 @@ class SpanExporter:
         accepted without it.
         """
         aside: list[_Encoded] = []
-        verdicts = {_BAD_SPAN}
+        verdicts = {BAD_SPAN}
         alone = len(suspects) == 1
         while len(suspects) > 1:
             middle = len(suspects) // 2
             rest = suspects[middle:]
             verdict, half = self._try(suspects[:middle], queue)
             verdicts.add(verdict)
-            alone = verdict == _BAD_SPAN and len(half) == 1
-            if verdict == _BAD_SPAN:
+            alone = verdict == BAD_SPAN and len(half) == 1
+            if verdict == BAD_SPAN:
                 suspects, aside = half, rest + aside
             else:
                 suspects = rest
-        verdict = _GIVE_UP
+        verdict = GIVE_UP
         if aside:
             verdict, aside = self._try(aside, queue)
-        if alone or (verdict == _TAKEN and verdicts <= {_TAKEN, _BAD_SPAN}):
+        if alone or (verdict == TAKEN and verdicts <= {TAKEN, BAD_SPAN}):
             self._refused(suspects, queue)
         else:
             self._halve(suspects, queue)
-        if verdict == _BAD_SPAN:
-            self._sort_out(aside, queue, _TAKEN in verdicts)
+        if verdict == BAD_SPAN:
+            self._sort_out(aside, queue, TAKEN in verdicts)
 
     def _sort_out(self, batch: list[_Encoded], queue: SendQueue, accepted: bool) -> None:
         """``batch`` was refused, and so was a span besides: there are more bad ones, or it is not the spans.
@@ -167,7 +183,7 @@ class SpanExporter:
             chosen = {int(number * 0.618034 % 1 * len(batch)) for number in range(1, PROBES + 1)}
             verdicts = [self._try_alone(batch[index], queue) for index in chosen]
             batch = [encoded for index, encoded in enumerate(batch) if index not in chosen]
-            if set(verdicts) == {_BAD_SPAN}:
+            if set(verdicts) == {BAD_SPAN}:
                 self._refused(batch, queue)
                 return
         if batch:
@@ -175,7 +191,7 @@ class SpanExporter:
 
     def _try_alone(self, encoded: _Encoded, queue: SendQueue) -> int:
         verdict, refused = self._try([encoded], queue)
-        if verdict == _BAD_SPAN:
+        if verdict == BAD_SPAN:
             self._refused(refused, queue)
         return verdict
 
@@ -185,7 +201,7 @@ class SpanExporter:
             self._try_alone(batch[0], queue)
             return
         verdict, batch = self._try(batch, queue)
-        if verdict == _BAD_SPAN:
+        if verdict == BAD_SPAN:
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
                 if half:
@@ -197,20 +213,22 @@ class SpanExporter:
             queue.settle(len(batch), REFUSED)
 
     def _try(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
-        """Send ``batch`` and settle it, but for the spans that are returned with the verdict ``_BAD_SPAN``."""
+        """Send ``batch`` and settle it, but for the spans that are returned with the verdict ``BAD_SPAN``."""
         verdict, batch = self._attempts(batch, queue)
-        if verdict == _TAKEN:
+        if verdict == TAKEN:
             queue.settle(len(batch))
             for encoded in batch:
                 for key, content in encoded.files.items():
                     self.uploads.add(key, content)
-        elif verdict == _REFUSED_ALL or (verdict == _TOO_LARGE and len(batch) == 1):
+        elif verdict == REFUSED_ALL or (verdict == TOO_LARGE and len(batch) == 1):
             queue.settle(len(batch), REFUSED)
-        elif verdict == _TOO_LARGE:
+        elif verdict == TOO_LARGE:
             middle = len(batch) // 2
             self._deliver(batch[:middle], queue)
             self._deliver(batch[middle:], queue)
-        elif verdict == _GIVE_UP:
+        elif verdict == KEPT:
+            queue.settle(len(batch), SPOOLED)
+        elif verdict == GIVE_UP:
             queue.give_up([encoded.span for encoded in batch])
         return verdict, batch
 
@@ -220,36 +238,43 @@ class SpanExporter:
         while True:
             batch = self._young(batch, queue)
             if not batch:
-                return _TAKEN, batch
+                return TAKEN, batch
+            if self._failing and self._backlog is not None and queue.crowded() and self._kept(batch):
+                return KEPT, batch
             body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
-                return _GIVE_UP, batch
+                return GIVE_UP, batch
             attempt += 1
             verdict, retry_after = self._attempt(batch, body, seconds, attempt, queue.pace)
-            if verdict != _AGAIN:
+            if verdict != AGAIN:
                 return verdict, batch
+            if self._backlog is not None:
+                queue.hurry_when_crowded()
             if not queue.pace.wait(max(_pause(attempt), retry_after), patient=retry_after > 0):
-                return _GIVE_UP, batch
+                return GIVE_UP, batch
 
     def _attempt(
         self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int, pace: Pace
     ) -> tuple[int, float]:
         began = monotonic()
-        verdict, retry_after, detail = _TAKEN, 0.0, ""
+        verdict, retry_after, detail = TAKEN, 0.0, ""
         try:
             self._post(body, seconds)
             pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - a token function or an exporter may raise anything
-            _tell_pace(pace, problem)
-            verdict, detail = _judge(problem), _words(problem)
+            tell_pace(pace, problem)
+            verdict, detail = judge(problem), words(problem)
             retry_after = getattr(problem, "retry_after", None) or 0.0
-            if verdict == _DOUBTFUL:
-                verdict = _AGAIN if attempt < DOUBTFUL_ATTEMPTS else _REFUSED_ALL
-            _log(verdict, detail)
+            if verdict == DOUBTFUL:
+                verdict = AGAIN if attempt < DOUBTFUL_ATTEMPTS else REFUSED_ALL
+            log(verdict, detail)
+        self._failing = verdict == AGAIN
+        if self._backlog is not None:
+            self._backlog.server_is_up(not self._failing)
         root = any(not encoded.span._parent_id for encoded in batch)
-        self._tell(SPAN_FLUSH, verdict != _TAKEN, len(batch), detail, root, monotonic() - began)
+        self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, monotonic() - began)
         return verdict, min(retry_after, LONGEST_RETRY_AFTER)
 
     def _young(self, batch: list[_Encoded], queue: SendQueue) -> list[_Encoded]:
@@ -274,16 +299,48 @@ class SpanExporter:
             self._post_file(upload, seconds)
             pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
-            _tell_pace(pace, problem)
-            verdict, detail = _judge(problem), _words(problem)
+            tell_pace(pace, problem)
+            verdict, detail = judge(problem), words(problem)
             logger.warn("a file could not be uploaded: %s", detail)
             retry_after = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
-            if verdict == _AGAIN or (verdict == _DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS):
+            if verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS):
                 pause = max(_pause(upload.attempts), retry_after)
             else:
                 pause = -1.0
         self._tell(FILE_FLUSH, bool(detail), 1, detail, False, monotonic() - began)
         return pause
+
+    # -- what cannot be delivered -----------------------------------------------------------------------------------
+
+    def keep(self, span: Span) -> bool:
+        """Put a span, and its files, into the spool. False where there is none, or no room. Never raises."""
+        try:
+            files: dict[str, bytes] = {}
+            return self._kept([_Encoded(span, self._encode(span, files), files)])
+        except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
+            logger.error("a span could not be encoded and is lost, please report it: %r", problem)
+            return False
+
+    def _kept(self, batch: list[_Encoded]) -> bool:
+        return self._backlog is not None and self._backlog.keep(
+            [(encoded.span._start_ns // 1000, encoded.json, encoded.files) for encoded in batch]
+        )
+
+    def _replay(self, spans: list[bytes], pace: Pace) -> int:
+        """Send spans from the spool, once; the verdict."""
+        body = b'{"spans":[' + b",".join(spans) + b"]}"
+        pace.sends(len(body))
+        seconds = pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
+        if not seconds:
+            return GIVE_UP
+        try:
+            self._post(body, seconds)
+            pace.heard()
+            return TAKEN
+        except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
+            tell_pace(pace, problem)
+            logger.warn("spans from spool_dir could not be delivered: %s", words(problem))
+            return judge(problem)
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -306,57 +363,10 @@ class SpanExporter:
             logger.error("trace_finish_event_processor failed: %r", problem)
 
 
-def _tell_pace(pace: Pace, problem: BaseException) -> None:
-    """What a failure says about the server: whether it is there, and answers."""
-    if isinstance(problem, errors.RequestTimeoutError):
-        return
-    if isinstance(problem, errors.NetworkError):
-        pace.unreached()
-    else:
-        pace.heard()
-
-
 def _pause(attempt: int) -> float:
     """Seconds until the next attempt. Full jitter: clients that fail together do not come back together."""
     longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
     return ids.source.fraction() * longest
-
-
-def _judge(problem: BaseException) -> int:
-    """What a failed attempt means for the batch."""
-    if not isinstance(problem, errors.RemoteServiceError):
-        return _AGAIN  # the network; or a token function or an exporter that may work again later
-    status, code = problem.status or 0, problem.code
-    if code in _PASSING_CODES or status in (408, 429) or isinstance(problem, errors.RateLimitError):
-        return _AGAIN
-    if code in _DOUBTFUL_CODES or (200 <= status < 300 and code is None):
-        return _DOUBTFUL
-    if status >= 500:
-        return _AGAIN
-    if status == 413:
-        return _TOO_LARGE
-    if code in _REFUSED_ALL_CODES or status in _REFUSED_ALL_STATUS or 300 <= status < 400:
-        return _REFUSED_ALL
-    if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)) or "workspace_id" in problem.msg:
-        return _REFUSED_ALL
-    if isinstance(problem, errors.InternalServerError):
-        return _AGAIN
-    return _BAD_SPAN
-
-
-def _words(problem: BaseException) -> str:
-    if isinstance(problem, errors.LoopError):
-        return str(problem)
-    return "%s: %s" % (type(problem).__name__, problem) if str(problem) else type(problem).__name__
-
-
-def _log(verdict: int, detail: str) -> None:
-    if verdict == _AGAIN:
-        logger.warn("spans could not be delivered and will be sent again: %s", detail)
-    elif verdict == _REFUSED_ALL:
-        logger.error("the server refuses all spans, they are lost: %s", detail)
-    else:
-        logger.warn("the server refused spans, and gets them in smaller batches: %s", detail)
 
 
 def _spans_of(body: bytes) -> Any:

@@ -22,15 +22,18 @@ class Pace:
             ``Event.set()`` takes a lock of its own, and so could block a signal handler for ever.
         hurried: set by whoever flushes or closes, before the alarm; unset when a batch begins.
         deadline: when whoever sends gives up (monotonic seconds); None while there is no end in sight.
+        once: whether, with an end in sight, nothing is tried often: it is kept elsewhere instead.
     """
 
-    __slots__ = ("_heard", "_patience", "alarm", "deadline", "hurried")
+    __slots__ = ("_heard", "_last_try", "_patience", "alarm", "deadline", "hurried", "once")
 
     def __init__(self) -> None:
         self.alarm = threading.Lock()
         self.alarm.acquire()
         self.hurried = False
         self.deadline: float | None = None
+        self.once = False
+        self._last_try = True
         self._heard: float | None = None  # when the server was last heard of, if that matters
         self._patience = SILENT_SECONDS
 
@@ -76,6 +79,9 @@ class Pace:
             if last is not None:
                 if now >= last or (patient and end > last):
                     return False
+                if self.once:
+                    last_try, self._last_try = self._last_try, False
+                    return last_try
                 if not patient:
                     end = min(end, now + LAST_PAUSE_SECONDS, last)
             hurried = self.hurried

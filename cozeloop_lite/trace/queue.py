@@ -16,7 +16,7 @@ import threading
 from time import monotonic
 
 from .. import logger, process
-from .account import CLOSED, QUEUE_FULL, SHUTDOWN, Account
+from .account import CLOSED, QUEUE_FULL, SHUTDOWN, SPOOLED, Account
 from .pace import SILENT_SECONDS, Pace
 from .uploads import Uploads
 
@@ -28,6 +28,7 @@ LINGER_SECONDS = 1.0  # how long the first item of a batch waits for more of the
 BATCH_BYTES = 4 * 1024 * 1024  # when that many wait, a batch does not wait for more
 MARGIN_SECONDS = 0.2  # by which the thread gives up earlier than those who wait for it, so that all is counted
 NEVER = 1 << 62
+CROWDED = 0.75  # of what may wait
 
 
 class SendQueue:
@@ -42,6 +43,7 @@ class SendQueue:
         shutdown_timeout: seconds that :meth:`close`, and the exit of the interpreter, take at most.
         aside: work of another kind that the items bring (:class:`~cozeloop_lite.trace.uploads.Uploads`), done on the
             same thread, one step at a time between two batches.
+        keep: ``keep(item)`` puts an item that would be lost where another process finds it; False when it cannot.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class SendQueue:
         batch_count: int,
         shutdown_timeout: float,
         aside: Uploads | None = None,
+        keep: Callable[[Any], bool] | None = None,
     ) -> None:
         self._send = send
+        self._keep = keep
         self._aside = aside or Uploads(lambda upload, pace: 0, 0)
         self._max_count = max_count
         self._max_bytes = max_bytes
@@ -74,6 +78,10 @@ class SendQueue:
         self._changed = threading.Condition(threading.RLock())
         self._account = Account()
         self.pace = Pace()
+        self.pace.once = self._keep is not None
+        self._batch: list[tuple[Any, int]] = []  # that is being sent
+        self._crowded = False
+        self._crowd_hurries = False
         self._wake_count = NEVER  # put() wakes the thread when so many items wait ...
         self._wake_bytes = NEVER  # ... or so many bytes
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
@@ -106,6 +114,21 @@ class SendQueue:
         """How many bytes may still be put."""
         return self._max_bytes - (self._bytes_in - self._bytes_out)
 
+    def crowded(self) -> bool:
+        """Whether what waits should make room for more: once three quarters are full, until half is free."""
+        if self._ending():
+            return False
+        count = len(self._items) + self._account.in_hand
+        full = max(count / self._max_count, 1 - self.room() / self._max_bytes)
+        self._crowded = full >= (0.5 if self._crowded else CROWDED)
+        return self._crowded
+
+    def hurry_when_crowded(self) -> None:
+        """End the pause that follows as soon as what waits should make room."""
+        self._crowd_hurries = True
+        self._wake_bytes = int(CROWDED * self._max_bytes)
+        self._wake_count = int(CROWDED * self._max_count) - self._account.in_hand
+
     def refuse(self, reason: str) -> None:
         """Count an item that does not even come to be put."""
         with self._changed:
@@ -122,6 +145,9 @@ class SendQueue:
     def _wake(self) -> None:
         try:
             self._wake_count = self._wake_bytes = NEVER
+            if self._crowd_hurries:
+                self._crowd_hurries = False
+                self.pace.hurried = True
         finally:  # after the marks, always: whoever lowers them and is not heard leaves the thread asleep for ever
             try:  # here and not in a function, at whose entrance CPython may raise KeyboardInterrupt
                 self.pace.alarm.release()
@@ -205,6 +231,7 @@ class SendQueue:
 
     def _last_chance(self, end: float, for_the_silent: bool) -> None:
         self.pace.last_chance(end - min(MARGIN_SECONDS, (end - monotonic()) / 4), for_the_silent)
+        self._aside.last_chance()
         self._hurry(NEVER)
 
     def _drain(self, end: float, for_the_silent: bool) -> bool:
@@ -212,13 +239,17 @@ class SendQueue:
         began = monotonic()
         with self._changed:
             self._last_chance(end, for_the_silent)
-            lost, target = self._lost(), self._last()
+            lost, target, spooled = self._lost(), self._last(), self._account.spooled
         in_time = self._wait_until(target, end)
         if not in_time and self._sending_here():
             return False  # closed by a callback of the sending thread, which still has until the deadline
         with self._changed:
             stuck = 0 if in_time else self._discard()
             given_up = self.dropped(SHUTDOWN) + stuck
+            spooled = self._account.spooled - spooled
+        if spooled:
+            text = "%d finished spans could not be delivered and are kept in spool_dir, for the next client to send"
+            logger.say(logging.WARNING, text, spooled)
         if given_up:
             logger.say(
                 logging.ERROR,
@@ -232,12 +263,18 @@ class SendQueue:
         return in_time and self._lost() == lost
 
     def _discard(self) -> int:
-        """Count what waits as lost; returns how many items are being sent at this moment, and may yet arrive."""
+        """Give up what waits; returns how many items are being sent at this moment, and may yet arrive."""
         self._aside.abandon(SHUTDOWN)
         while self._items:
-            self._items.popleft()
-            self._account.discard()
+            self._account.discard(self._fate(self._items.popleft()[0]))
+        if self._keep is not None and self._account.in_hand:  # whose thread is stuck; some may arrive twice for this
+            for item, _ in self._batch:
+                self._account.settle(1, self._fate(item))
         return self._account.in_hand
+
+    def _fate(self, item: Any) -> str:
+        """What becomes of an item for which there is no time left."""
+        return SPOOLED if self._keep is not None and self._keep(item) else SHUTDOWN
 
     def _hurry(self, target: int) -> None:
         self._hurry_to = max(self._hurry_to, target)
@@ -255,7 +292,7 @@ class SendQueue:
             with self._changed:
                 if self._account.done >= target:
                     files = self._aside.added if files is None else files  # those the items brought are known by now
-                    if self._aside.settled >= files:
+                    if self._aside.settled >= files and not (self._ending() and self._aside.left_by_others()):
                         return True
                 self._start()
                 left = self._ends(end) - monotonic()
@@ -275,7 +312,10 @@ class SendQueue:
     def _ends(self, end: float) -> float:
         """When to stop waiting that would else end at ``end``: with the last chance of what is waited for."""
         last = self.pace.end()
-        return end if last is None or not (self._closed or self._exit_by) else min(end, last + MARGIN_SECONDS)
+        return end if last is None or not self._ending() else min(end, last + MARGIN_SECONDS)
+
+    def _ending(self) -> bool:
+        return self._closed or self._exit_by > 0
 
     def _sending_here(self) -> bool:
         return self._sender == threading.get_ident()
@@ -299,8 +339,9 @@ class SendQueue:
 
     def give_up(self, items: list[Any]) -> None:
         """There is no time left for ``items``: they are lost when this is the end, and wait for better times if not."""
-        if self._closed or self._exit_by:
-            self.settle(len(items), SHUTDOWN)
+        if self._ending():
+            for item in items:
+                self.settle(1, self._fate(item))
             return
         with self._changed:
             self._account.put_back(len(items))
@@ -388,9 +429,10 @@ class SendQueue:
             batch.append(self._items.popleft())
             size += batch[-1][1]
         self._account.take(len(batch))
-        self.pace.hurried = False
+        self.pace.hurried = self._crowd_hurries = False
         if batch:
             self._sender = threading.get_ident()
+            self._batch = batch
         return batch
 
     def _deliver(self, batch: list[tuple[Any, int]]) -> None:
@@ -407,4 +449,5 @@ class SendQueue:
                 if not self._items:
                     self._bytes_in = self._bytes_out = 0
                 self._sender = 0
+                self._batch = []
                 self._changed.notify_all()

@@ -13,10 +13,11 @@ import hashlib
 import os
 import stat
 import struct
+import threading
 import time
 import zlib
 
-from .. import errors, logger
+from .. import errors, logger, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MAX_BYTES = 256 * 1024 * 1024  # of all files in the folder, by default
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # more than any span, and than the largest file the server takes
 MAX_FILE_BYTES = 64 * 1024 * 1024  # then a new one is begun
 MAX_FILES = 10_000  # in the folder that are looked at
@@ -72,21 +72,31 @@ class Spool:
         InvalidParamError: the system has no ``flock``.
     """
 
-    def __init__(self, folder: str, destination: str, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: str, destination: str, max_bytes: int) -> None:
         if fcntl is None:
             raise errors.InvalidParamError("spool_dir (COZELOOP_SPOOL_DIR) needs flock, which this system lacks")
         self._folder = folder
         self._prefix = "cozeloop-%s-" % hashlib.sha256(destination.encode("utf-8", "replace")).hexdigest()[:16]
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
         self._fd: int | None = None
         self._written = 0  # bytes of the file that is open
         self._used = 0  # bytes of all files, as counted when it was opened and since
+        process.on_fork(self)
+
+    def _on_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.close()  # the file is the parent's, which still has it open, and locked
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def write(self, records: list[Record]) -> bool:
         """Append ``records``: all of them, or none when there is no room. Never raises."""
         data = b"".join(record.pack() for record in records)
+        with self._lock:
+            return self._write(data)
+
+    def _write(self, data: bytes) -> bool:
         try:
             if self._fd is None or self._written + len(data) > MAX_FILE_BYTES:
                 self._open()
@@ -122,7 +132,7 @@ class Spool:
         self._used += len(data)
 
     def close(self) -> None:
-        """End the file that is being written: from now on it may be sent. In a forked child: leave it to the parent."""
+        """End the file that is being written: from now on it may be sent."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

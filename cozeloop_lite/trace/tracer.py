@@ -67,6 +67,7 @@ class Tracer:
             max_bytes=conf.queue_max_bytes,
             batch_count=conf.span_max_export_batch_length,
             shutdown_timeout=conf.shutdown_timeout,
+            keep=self._exporter.keep if conf.spool_dir else None,
             aside=self._exporter.uploads,
         )
         self._owner = SpanOwner(
@@ -161,10 +162,12 @@ class Tracer:
         """The account of spans, at this instant.
 
         ``started`` = ``finished`` + ``open`` + ``discarded`` + ``sampled_out``, and ``finished`` = ``delivered`` +
-        ``queued`` + the sum of ``dropped``, which tells the reasons. ``files`` has the account of uploads.
+        ``queued`` + ``spooled`` + the sum of ``dropped``, which tells the reasons. ``files`` has the account of
+        uploads; ``replayed`` are spans and files of earlier processes, from ``spool_dir``.
         """
         owner = self._owner
         account = self._queue.stats()
+        account["replayed"] = self._exporter.uploads.replayed
         account["discarded"] = owner.discarded.value()
         account["sampled_out"] = owner.sampled_out.value()
         account["started"] = owner.started.value()  # last: what is between two of these at the moment counts as open

@@ -57,6 +57,7 @@ class Uploads:
         self.added = 0
         self.settled = 0
         self.lost = 0
+        self.replayed = 0  # what earlier processes left, and was sent; see backlog.py
 
     def add(self, key: str, content: bytes) -> None:
         """Let a file wait for its turn; counted as dropped when there is no room for it."""
@@ -123,6 +124,14 @@ class Uploads:
     def hurry(self) -> None:
         """Someone flushes: what waits out a pause is due now. May be called by any thread."""
         self._hurried = True
+
+    def last_chance(self) -> None:
+        """The end is in sight."""
+        self.hurry()
+
+    def left_by_others(self) -> bool:
+        """Whether there is more to send, which at the end is worth the time that is left."""
+        return False
 
     def abandon(self, reason: str) -> None:
         """Count all that waits as lost, and say so."""

@@ -79,6 +79,7 @@ class Book:
 class Server:
     """Answers requests by ``judge(numbers) -> (status, body[, headers])``, or an exception to raise."""
 
+    base_url = "http://server"
     timeout = 3.0
     upload_timeout = 30.0
 

@@ -123,3 +123,11 @@ def test_before_the_end_silence_does_not_matter(pace, clock):
     pace.unreached()
     assert pace.end() is None
     assert pace.time_left(30) == 30
+
+
+def test_what_can_be_kept_elsewhere_is_tried_once_more_at_the_end(pace):
+    pace.once = True
+    assert pace.wait(0, False) and pace.wait(0, False)
+    pace.last_chance(time.monotonic() + SOON, for_the_silent=False)
+    assert seconds_of(pace.wait, SOON, False) < SOON / 2
+    assert not pace.wait(0, False)

@@ -16,6 +16,8 @@ from cozeloop_lite import errors
 from cozeloop_lite.trace import spool as spool_module
 from cozeloop_lite.trace.spool import Record, Spool
 
+MANY = 1 << 28  # bytes
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="flock")
 
 
@@ -26,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def spool(folder):
-    return Spool(folder, "http://host 7")
+    return Spool(folder, "http://host 7", MANY)
 
 
 def spans(*numbers):
@@ -51,14 +53,14 @@ def files(folder):
 def test_what_was_written_is_read_in_the_next_process(spool, folder):
     assert spool.write(spans(1, 2)) and spool.write([Record("键", b"\0" * 1000, 5)])
     spool.close()
-    taken = Spool(folder, "http://host 7").take()
+    taken = Spool(folder, "http://host 7", MANY).take()
     assert everything(taken) == [("", b'{"n":1}', 1001), ("", b'{"n":2}', 1002), ("键", b"\0" * 1000, 5)]
     assert files(folder) == []
 
 
 def test_a_file_that_is_being_written_is_not_taken(spool, folder):
     spool.write(spans(1))
-    assert Spool(folder, "http://host 7").take() is None
+    assert Spool(folder, "http://host 7", MANY).take() is None
     assert spool.take() is None
 
 
@@ -82,7 +84,7 @@ def test_the_oldest_file_comes_first(spool, folder):
 def test_another_destination_gets_nothing(spool, folder):
     spool.write(spans(1))
     spool.close()
-    assert Spool(folder, "http://host 8").take() is None
+    assert Spool(folder, "http://host 8", MANY).take() is None
 
 
 def test_what_was_accepted_is_not_read_again(spool):
@@ -129,7 +131,7 @@ def test_a_long_file_is_followed_by_another(spool, folder, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_to_is_logged_and_nothing_more(tmp_path, logged):
     (tmp_path / "file").write_text("in the way")
-    spool = Spool(str(tmp_path / "file"), "d")
+    spool = Spool(str(tmp_path / "file"), "d", MANY)
     assert not spool.write(spans(1))
     assert spool.take() is None
     assert any("cannot be written" in message for message in logged())
@@ -138,7 +140,7 @@ def test_a_folder_that_cannot_be_written_to_is_logged_and_nothing_more(tmp_path,
 def test_without_flock_there_is_no_spool(monkeypatch, folder):
     monkeypatch.setattr(spool_module, "fcntl", None)
     with pytest.raises(errors.InvalidParamError, match="COZELOOP_SPOOL_DIR"):
-        Spool(folder, "d")
+        Spool(folder, "d", MANY)
 
 
 # -- what a killed process, a stranger, or an enemy left there --------------------------------------------------------
@@ -185,7 +187,7 @@ def test_a_byte_that_changed_costs_records_never_the_process(whole, spool, folde
 @given(st.binary(max_size=200))
 def test_anything_at_all_may_be_in_a_file(tmp_path_factory, data):
     folder = str(tmp_path_factory.mktemp("spool"))
-    spool = Spool(folder, "d")
+    spool = Spool(folder, "d", MANY)
     spool.write(spans(1))
     spool.close()
     (path,) = files(folder)
@@ -220,7 +222,7 @@ def test_killed_while_writing_and_while_sending(folder):
     writer = """
 import os, sys
 from cozeloop_lite.trace.spool import Record, Spool
-spool = Spool(sys.argv[1], "d")
+spool = Spool(sys.argv[1], "d", 1 << 20)
 for number in range(10):
     spool.write([Record("", b"%d" % number, number)])
 os.kill(os.getpid(), 9)
@@ -228,7 +230,7 @@ os.kill(os.getpid(), 9)
     sender = """
 import os, sys
 from cozeloop_lite.trace.spool import Spool
-taken = Spool(sys.argv[1], "d").take()
+taken = Spool(sys.argv[1], "d", 1 << 20).take()
 taken.drop(taken.last(4, 1 << 20)[0])
 os.kill(os.getpid(), 9)
 """
@@ -236,18 +238,18 @@ os.kill(os.getpid(), 9)
     for script in (writer, sender):
         done = subprocess.run([sys.executable, "-c", script, folder], cwd=root, stderr=subprocess.PIPE)
         assert done.returncode == -9, done.stderr
-    assert [content for _, content, _ in everything(Spool(folder, "d").take())] == [b"%d" % n for n in range(6)]
+    assert [content for _, content, _ in everything(Spool(folder, "d", MANY).take())] == [b"%d" % n for n in range(6)]
 
 
 def test_many_processes_take_each_file_once(folder):
     for number in range(20):
-        spool = Spool(folder, "d")
+        spool = Spool(folder, "d", MANY)
         spool.write([Record("", b"%d" % number, number)])
         spool.close()
     script = """
 import sys
 from cozeloop_lite.trace.spool import Spool
-spool = Spool(sys.argv[1], "d")
+spool = Spool(sys.argv[1], "d", 1 << 20)
 sys.stdin.readline()
 while True:
     taken = spool.take()

@@ -1,0 +1,138 @@
+"""What earlier processes could not deliver, and left in the spool, is sent when the server takes spans again.
+
+It is work beside the spans, as uploads are, and comes after them: one batch at a time, when nothing else is due, and at
+the end of a program as long as there is time. What cannot be delivered now stays where it is.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+
+from .. import logger
+from .account import SPOOLED
+from .spool import Record
+from .uploads import Upload, Uploads
+from .verdicts import AGAIN, BAD_SPAN, MAX_AGE_SECONDS, TAKEN, TOO_LARGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from .pace import Pace
+    from .spool import Spool, Taken
+
+LOOK_SECONDS = 60.0  # between two looks for files that other processes left
+BATCH_COUNT = 100  # contract backend.md 2.1
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Backlog(Uploads):
+    """The files in waiting, and behind them what is in the spool.
+
+    Args:
+        attempt, max_bytes: see :class:`Uploads`.
+        spool: where it is.
+        post: ``post(spans, pace)`` sends the JSON of some spans; returns a verdict.
+    """
+
+    def __init__(
+        self,
+        attempt: Callable[[Upload, Pace], float],
+        max_bytes: int,
+        spool: Spool,
+        post: Callable[[list[bytes], Pace], int],
+    ) -> None:
+        self._spool = spool
+        self._post = post
+        super().__init__(attempt, max_bytes)
+
+    def reset(self) -> None:
+        super().reset()
+        self._taken: Taken | None = None
+        self._server_is_up = False
+        self._look_at = 0.0  # monotonic seconds
+        self._count = BATCH_COUNT
+        self._ending = False
+
+    def server_is_up(self, up: bool) -> None:
+        """What was learnt from the last batch of spans."""
+        self._server_is_up = up
+
+    def keep(self, spans: list[tuple[int, bytes, dict[str, bytes]]]) -> bool:
+        """Put spans into the spool: when they started (µs), their JSON, their files by key. All of them or none."""
+        records = []
+        for started_us, json, files in spans:
+            records.append(Record("", json, started_us))
+            records += [Record(key, content, started_us) for key, content in files.items()]
+        self._look_at = 0.0
+        return self._spool.write(records)
+
+    def last_chance(self) -> None:
+        super().last_chance()
+        self._ending = True
+
+    def left_by_others(self) -> bool:
+        return self._server_is_up and not self._given_up and monotonic() >= self._look_at
+
+    def wait(self) -> float | None:
+        pause = super().wait()
+        if not self._server_is_up or self._given_up or (self._ending and not self.left_by_others()):
+            return pause
+        look = max(0.0, self._look_at - monotonic())
+        return look if pause is None else min(pause, look)
+
+    def step(self, pace: Pace) -> None:
+        due = super().wait()
+        if due == 0:
+            super().step(pace)
+        elif self.left_by_others():
+            self._replay(pace)
+
+    def abandon(self, reason: str) -> None:
+        now_us = int(time() * 1e6)
+        waiting = list(self._waiting)
+        if waiting and self._spool.write([Record(upload.key, upload.content, now_us) for upload in waiting]):
+            logger.warn("%d files could not be uploaded in time, and are kept in spool_dir", len(waiting))
+            self._waiting.clear()
+            self.drop(SPOOLED, len(waiting))
+        super().abandon(reason)
+
+    def _replay(self, pace: Pace) -> None:
+        """Send the next batch from the spool."""
+        taken = self._taken = self._taken or self._take()
+        if taken is None:
+            self._look_at = monotonic() + LOOK_SECONDS
+            return
+        count, records = taken.last(self._count, BATCH_BYTES)
+        verdict = self._deliver(records, pace)
+        refused = verdict in (BAD_SPAN, TOO_LARGE)
+        if refused and count > 1:
+            self._count = 1  # from now on one by one
+            return
+        if refused:
+            logger.error("the server refuses a span from spool_dir, which is lost")
+        if refused or verdict == TAKEN:
+            taken.drop(count)
+        else:
+            self._server_is_up = False  # as far as this is concerned; the next batch of spans may show otherwise
+        if not self._server_is_up or not len(taken):
+            self._count = BATCH_COUNT
+            self._taken = None
+            taken.close()
+
+    def _take(self) -> Taken | None:
+        self._spool.close()  # what this process wrote itself is ready, too
+        return self._spool.take()
+
+    def _deliver(self, records: list[Record], pace: Pace) -> int:
+        oldest_us = (time() - MAX_AGE_SECONDS) * 1e6
+        young = [record for record in records if record.started_us >= oldest_us]
+        spans = [record.content for record in young if not record.key]
+        verdict = self._post(spans, pace) if spans else TAKEN
+        if verdict == TAKEN:
+            for record in young:
+                if record.key and self._attempt(Upload(record.key, record.content), pace) > 0:
+                    verdict = AGAIN  # the others with it: the same key is the same file
+        if verdict == TAKEN:
+            self.replayed += len(young)
+        return verdict
