@@ -84,11 +84,30 @@ class InternalError(LoopError):
 
 
 class TemplateError(LoopError):
-    """A prompt template cannot be rendered."""
+    """A prompt template cannot be rendered.
+
+    Attributes:
+        line: the line of the template text, from 1; ``None`` when it is not known.
+        message_index: which message of the prompt template it is, from 0; ``None`` when it is not one alone.
+        part_index: which part of that message, from 0; ``None`` when it is the message's content.
+    """
+
+    def __init__(
+        self,
+        message: str = "the template cannot be rendered",
+        *,
+        line: int | None = None,
+        message_index: int | None = None,
+        part_index: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message_index = message_index
+        self.part_index = part_index
 
 
 class ParsePrivateKeyError(LoopError):
-    """The private key of the OAuth application cannot be read."""
+    """The private key of the OAuth application cannot be used: the message says what was found in its place."""
 
 
 class HeaderParentError(LoopError):

@@ -2,7 +2,7 @@
 
 The server is newer or older than this library, so reading is tolerant: ``null`` is absence, a 64-bit integer may be
 text (contract backend.md 1.4), an unknown value of an enumeration stays what it is, an unknown key is kept and written
-back. Nothing in an answer makes reading raise.
+back. Nothing in an answer makes reading raise; what is nested too deeply to be handled safely is left out.
 
 Users of the official package handle pydantic models; the methods of these that they call are here under their names.
 """
@@ -19,6 +19,8 @@ E = TypeVar("E", bound="Entity")
 Reader = Callable[[Any], Any]
 JsonObject = Dict[str, Any]
 
+MAX_DEPTH = 100  # of containers in what no field describes: a mapping, an unknown key
+INTEGER_CHARS = 20  # of a 64-bit integer that is written as text
 _ATOMS = frozenset([str, int, float, bool, type(None)])
 
 
@@ -39,11 +41,17 @@ class OpenEnum(str, Enum):
 
 def as_text(value: Any) -> str | None:
     """A text; of another JSON value, its JSON."""
-    return value if value is None or type(value) is str else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None or type(value) is str:
+        return value
+    if isinstance(value, str):  # an enumeration of someone else's, perhaps
+        return str.__str__(value)
+    return _compact(value) if _shallow(value) else None
 
 
 def as_integer(value: Any) -> int | None:
     """An integer, written as a number or as text."""
+    if isinstance(value, str) and len(value) > INTEGER_CHARS:  # its conversion may take quadratic time
+        return None
     try:
         return int(value) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):
@@ -65,19 +73,24 @@ def as_flag(value: Any) -> bool | None:
 
 def as_mapping(value: Any) -> dict[str, Any] | None:
     """A JSON object, as a dict of its own."""
-    return copied(dict(value)) if isinstance(value, Mapping) else None
+    return copied(dict(value)) if isinstance(value, Mapping) and _shallow(value) else None
 
 
 _ATOMIC: set[Reader] = {as_text, as_integer, as_number, as_flag}  # readers of what cannot be changed in place
+_CONSTRUCTING: dict[Reader, Reader] = {}  # what a constructor makes of its argument, by the reader of the field
 
 
 def member(kind: type[OpenEnum]) -> Reader:
     """A value of the enumeration ``kind``."""
 
     def read(value: Any) -> Any:
-        return value if value is None or type(value) is kind else kind(as_text(value))
+        if type(value) is kind:
+            return value
+        text = as_text(value)
+        return None if text is None else kind(text)
 
     _ATOMIC.add(read)
+    _CONSTRUCTING[read] = _or_itself(read)
     return read
 
 
@@ -87,19 +100,38 @@ def one(kind: type[Entity]) -> Reader:
     def read(value: Any) -> Any:
         return value if isinstance(value, kind) else kind.from_dict(value) if isinstance(value, Mapping) else None
 
+    _CONSTRUCTING[read] = _or_itself(read)
     return read
 
 
 def many(kind: type[Entity]) -> Reader:
-    """A list of entities; elements that are none are left out."""
+    """A list of entities; elements that are none are left out.
+
+    Not by a constructor: whoever uses the field says what is wrong with them.
+    """
     read_one = one(kind)
+    construct_one = _or_itself(read_one)
 
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             return None
         return [entity for entity in map(read_one, value) if entity is not None]
 
+    def construct(value: Any) -> Any:
+        return [construct_one(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    _CONSTRUCTING[read] = construct
     return read
+
+
+def _or_itself(read: Reader) -> Reader:
+    """A reader that leaves what is of no use as it is."""
+
+    def construct(value: Any) -> Any:
+        entity = read(value)
+        return value if entity is None else entity
+
+    return construct
 
 
 def read_by(reader: Reader, default: Any = None, json_name: str = "") -> Any:
@@ -116,11 +148,11 @@ class Entity:
     _unknown: Mapping[str, Any] = {}  # what the server sent beside the fields
 
     def __post_init__(self) -> None:
-        for name, _, read, default, constructed in _fields_of(type(self)):
-            if constructed:
-                value = self.__dict__[name]
-                if value is not default:
-                    self.__dict__[name] = _constructed(read, value)
+        # Texts become values of enumerations, and dicts entities.
+        for name, _, read, default in _fields_of(type(self)):
+            value = self.__dict__[name]
+            if value is not default and read in _CONSTRUCTING:
+                self.__dict__[name] = _CONSTRUCTING[read](value)
 
     @classmethod
     def from_dict(cls: type[E], data: Mapping[str, Any]) -> E:
@@ -128,21 +160,22 @@ class Entity:
         entity = cls.__new__(cls)
         fields = entity.__dict__
         known = 0
-        for name, json_name, read, default, _ in _fields_of(cls):
+        for name, json_name, read, default in _fields_of(cls):
             value = data.get(json_name)
             known += json_name in data
             if value is not None:
                 value = read(value)
             fields[name] = default if value is None else value
         if known < len(data):
-            names = {json_name for _, json_name, _, _, _ in _fields_of(cls)}
-            entity._unknown = copied({key: value for key, value in data.items() if key not in names})
+            names = {json_name for _, json_name, _, _ in _fields_of(cls)}
+            unknown = {key: value for key, value in data.items() if key not in names and _shallow(value)}
+            entity._unknown = copied(unknown)
         return entity
 
     def to_dict(self) -> JsonObject:
         """As the platform writes it; what is ``None`` is left out."""
         written: JsonObject = {}
-        for name, json_name, _, _, _ in _fields_of(type(self)):
+        for name, json_name, _, _ in _fields_of(type(self)):
             value = getattr(self, name)
             if value is not None:
                 written[json_name] = _written(value)
@@ -151,27 +184,26 @@ class Entity:
 
     # -- as a pydantic model has them -------------------------------------------------------------------------------
 
-    def model_dump(self, exclude_none: bool = False, **_: Any) -> JsonObject:
-        """The fields as a dict, nested ones too."""
-        return {
-            name: _dumped(getattr(self, name), exclude_none)
-            for name, _, _, _, _ in _fields_of(type(self))
-            if not (exclude_none and getattr(self, name) is None)
-        }
+    def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> JsonObject:
+        """The fields as a dict, nested ones too. ``mode="json"``: with texts for the values of enumerations."""
+        dumped = {}
+        for name, _, _, _ in _fields_of(type(self)):
+            value = getattr(self, name)
+            if value is not None or not exclude_none:
+                dumped[name] = _dumped(value, mode, exclude_none)
+        return dumped
 
-    def model_dump_json(self, indent: int | None = None, exclude_none: bool = False, **_: Any) -> str:
+    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
         """The fields as JSON."""
-        separators = (",", ":") if indent is None else None
-        dumped = self.model_dump(exclude_none=exclude_none)
-        return json.dumps(dumped, ensure_ascii=False, indent=indent, separators=separators, default=str)
+        return self.json(indent=indent, exclude_none=exclude_none)
 
-    def dict(self, exclude_none: bool = False, **_: Any) -> JsonObject:
+    def dict(self, *, exclude_none: bool = False) -> JsonObject:
         """As :meth:`model_dump`."""
         return self.model_dump(exclude_none=exclude_none)
 
-    def json(self, indent: int | None = None, exclude_none: bool = False, **_: Any) -> str:
-        """As :meth:`model_dump_json`."""
-        return self.model_dump_json(indent=indent, exclude_none=exclude_none)
+    def json(self, *, exclude_none: bool = False, **options: Any) -> str:
+        """The fields as JSON; ``options`` are those of ``json.dumps``."""
+        return _compact(self.model_dump(exclude_none=exclude_none), **options)
 
     def copy(self: E, *, deep: bool = False, update: Mapping[str, Any] | None = None) -> E:
         """Another one with the same values; with ``deep``, nothing that could be changed is shared."""
@@ -197,6 +229,8 @@ def copied(value: Any) -> Any:
         return value
     if kind is list:
         return [item if type(item) in _ATOMS else copied(item) for item in value]
+    if kind is dict:
+        return {key: item if type(item) in _ATOMS else copied(item) for key, item in value.items()}
     if isinstance(value, Entity):
         other = object.__new__(kind)
         fields = other.__dict__
@@ -206,23 +240,15 @@ def copied(value: Any) -> Any:
             if item is not None:
                 fields[name] = copied(item)
         return other
-    if kind is dict:
-        return {key: copied(item) for key, item in value.items()}
     return value if isinstance(value, Enum) else copy.deepcopy(value)
 
 
 def _fields_of(kind: type[Entity]) -> Any:
-    """``(name, JSON name, reader, default, whether the constructor reads it, too)`` of each field."""
+    """``(name, JSON name, reader, default)`` of each field."""
     plan = kind.__dict__.get("_plan")
     if plan is None:
         plan = kind._plan = [
-            (
-                field.name,
-                field.metadata.get("json") or field.name,
-                field.metadata["read"],
-                field.default,
-                field.metadata["read"] not in (as_text, as_integer, as_number, as_flag, as_mapping),
-            )
+            (field.name, field.metadata["json"] or field.name, field.metadata["read"], field.default)
             for field in dataclasses.fields(kind)  # type: ignore[arg-type]
         ]
     return plan
@@ -232,18 +258,10 @@ def _containers_of(kind: type[Entity]) -> Any:
     """The names of the attributes that can be changed without being assigned to."""
     names = kind.__dict__.get("_containers")
     if names is None:
-        names = [name for name, _, read, _, _ in _fields_of(kind) if read not in _ATOMIC]
+        names = [name for name, _, read, _ in _fields_of(kind) if read not in _ATOMIC]
         names.append("_unknown")
         kind._containers = names  # type: ignore[attr-defined]
     return names
-
-
-def _constructed(read: Reader, value: Any) -> Any:
-    """What a program gave to a constructor: texts become enumeration values and dicts entities, all else stays."""
-    read_value = read(value)
-    if isinstance(value, (list, tuple)) and isinstance(read_value, list) and len(read_value) != len(value):
-        return value  # it has elements that are no entities: whoever uses the field says so
-    return value if read_value is None else read_value
 
 
 def _written(value: Any) -> Any:
@@ -256,9 +274,31 @@ def _written(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _dumped(value: Any, exclude_none: bool) -> Any:
+def _dumped(value: Any, mode: str, exclude_none: bool) -> Any:
     if isinstance(value, Entity):
-        return value.model_dump(exclude_none=exclude_none)
+        return value.model_dump(mode=mode, exclude_none=exclude_none)
     if isinstance(value, (list, tuple)):
-        return [_dumped(item, exclude_none) for item in value]
-    return copied(value)
+        return [_dumped(item, mode, exclude_none) for item in value]
+    return value.value if mode == "json" and isinstance(value, Enum) else copied(value)
+
+
+def _compact(value: Any, **options: Any) -> str:
+    if options.get("indent") is None:
+        options.setdefault("separators", (",", ":"))
+    options.setdefault("ensure_ascii", False)
+    options.setdefault("default", str)
+    return json.dumps(value, **options)
+
+
+def _shallow(value: Any) -> bool:
+    """Whether it is nested no deeper than ``MAX_DEPTH``. Depth first, so that a cycle is noticed soon."""
+    waiting = [(value, 1)]
+    while waiting:
+        container, depth = waiting.pop()
+        kind = type(container)
+        if kind is dict or kind is list:
+            if depth > MAX_DEPTH:
+                return False
+            inner = container.values() if kind is dict else container
+            waiting.extend((item, depth + 1) for item in inner if type(item) not in _ATOMS)
+    return True
