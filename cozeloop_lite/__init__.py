@@ -19,16 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot follow __getattr__
     from .api.client import ApiClient as ApiClient
     from .client import Client as Client
-    from .client import close as close
-    from .client import flush as flush
     from .client import get_default_client as get_default_client
-    from .client import get_span_from_context as get_span_from_context
-    from .client import get_span_from_header as get_span_from_header
     from .client import new_client as new_client
     from .client import set_default_client as set_default_client
-    from .client import start_span as start_span
-    from .client import stats as stats
-    from .client import workspace_id as workspace_id
     from .config import CN_BASE_URL as CN_BASE_URL
     from .config import ENV_API_BASE_URL as ENV_API_BASE_URL
     from .config import ENV_API_TOKEN as ENV_API_TOKEN
@@ -41,6 +34,22 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
     from .config import TagTruncateConf as TagTruncateConf
     from .decorator import observe as observe
     from .decorator import traceable as traceable
+    from .default import aexecute_prompt as aexecute_prompt
+    from .default import close as close
+    from .default import execute_prompt as execute_prompt
+    from .default import flush as flush
+    from .default import get_prompt as get_prompt
+    from .default import get_span_from_context as get_span_from_context
+    from .default import get_span_from_header as get_span_from_header
+    from .default import prompt_format as prompt_format
+    from .default import start_span as start_span
+    from .default import stats as stats
+    from .default import workspace_id as workspace_id
+    from .entities.prompt import Message as Message
+    from .entities.prompt import Prompt as Prompt
+    from .entities.trace import Feedback as Feedback
+    from .entities.trace import Trace as Trace
+    from .entities.trace import TraceSpan as TraceSpan
     from .errors import AuthenticationError as AuthenticationError
     from .errors import AuthError as AuthError
     from .errors import AuthInfoRequiredError as AuthInfoRequiredError
@@ -63,9 +72,13 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
     from .errors import TemplateError as TemplateError
     from .logger import add_log_handler as add_log_handler
     from .logger import set_log_level as set_log_level
+    from .prompt.hub import PromptHub as PromptHub
     from .propagation import SpanContext as SpanContext
     from .propagation import extract as extract
     from .propagation import inject as inject
+    from .query.filters import Filter as Filter
+    from .query.filters import all_of as all_of
+    from .query.filters import any_of as any_of
     from .spec.tracespec import SpanKind as SpanKind
     from .trace.bind import BoundExecutor as BoundExecutor
     from .trace.bind import bind as bind
@@ -77,17 +90,22 @@ __version__ = "0.1.0"
 
 _HOMES = {
     ".api.client": "ApiClient",
-    ".client": "Client close flush get_default_client get_span_from_context get_span_from_header new_client "
-    "set_default_client start_span stats workspace_id",
+    ".client": "Client get_default_client new_client set_default_client",
     ".config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
     "ENV_JWT_OAUTH_PUBLIC_KEY_ID ENV_WORKSPACE_ID APIBasePath QueueConf TagTruncateConf",
     ".decorator": "observe traceable",
+    ".default": "aexecute_prompt close execute_prompt flush get_prompt get_span_from_context get_span_from_header "
+    "prompt_format start_span stats workspace_id",
+    ".entities.prompt": "Message Prompt",
+    ".entities.trace": "Feedback Trace TraceSpan",
     ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError "
     "HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError "
     "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
     "RemoteServiceError RequestTimeoutError TemplateError",
     ".logger": "add_log_handler set_log_level",
+    ".prompt.hub": "PromptHub",
     ".propagation": "SpanContext extract inject",
+    ".query.filters": "Filter all_of any_of",
     ".spec.tracespec": "SpanKind",
     ".trace.bind": "BoundExecutor bind",
     ".trace.events": "FinishEventInfo",

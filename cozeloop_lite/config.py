@@ -20,6 +20,7 @@ ENV_API_TOKEN = "COZELOOP_API_TOKEN"
 ENV_JWT_OAUTH_CLIENT_ID = "COZELOOP_JWT_OAUTH_CLIENT_ID"
 ENV_JWT_OAUTH_PRIVATE_KEY = "COZELOOP_JWT_OAUTH_PRIVATE_KEY"
 ENV_JWT_OAUTH_PUBLIC_KEY_ID = "COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID"
+ENV_SPOOL_DIR = "COZELOOP_SPOOL_DIR"
 CN_BASE_URL = "https://api.coze.cn"
 
 TIMEOUT = 3.0  # seconds, contract siblings.md 1.1
@@ -27,9 +28,12 @@ UPLOAD_TIMEOUT = 30.0  # seconds, contract siblings.md 1.1
 SHUTDOWN_TIMEOUT = 5.0  # seconds
 QUEUE_COUNT = 65_536  # spans
 QUEUE_BYTES = 64 * 1024 * 1024
+SPOOL_BYTES = 256 * 1024 * 1024
 BATCH_COUNT = 100  # spans, contract backend.md 2.1
 INGEST_PATH = "/v1/loop/traces/ingest"
 UPLOAD_PATH = "/v1/loop/files/upload"
+PROMPT_COUNT = 100  # prompts that are kept, contract siblings.md 1.1
+PROMPT_INTERVAL = 60.0  # seconds, contract siblings.md 1.1
 
 
 class TagTruncateConf:
@@ -72,6 +76,8 @@ class TraceConfig:
         mask: Callable[[str], str] | None = None,
         shutdown_timeout: float | None = None,
         queue_max_bytes: int | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_max_bytes: int | None = None,
     ) -> None:
         cut = _fields("tag_truncate_conf", tag_truncate_conf, TagTruncateConf)
         queue = _fields("trace_queue_conf", trace_queue_conf, QueueConf)
@@ -95,11 +101,35 @@ class TraceConfig:
             raise errors.InvalidParamError("mask must be a function that takes a str and returns one")
         self.mask = mask
         self.shutdown_timeout = seconds("shutdown_timeout", shutdown_timeout, SHUTDOWN_TIMEOUT)
-        self.queue_max_bytes = _count("queue_max_bytes", {"queue_max_bytes": queue_max_bytes}, QUEUE_BYTES)
+        self.queue_max_bytes = count("queue_max_bytes", queue_max_bytes, QUEUE_BYTES)
+        self.spool_dir = file_path("spool_dir (%s)" % ENV_SPOOL_DIR, setting(spool_dir, ENV_SPOOL_DIR) or None)
+        self.spool_max_bytes = count("spool_max_bytes", spool_max_bytes, SPOOL_BYTES)
 
     def key(self) -> tuple[Any, ...]:
         """Equal for equal settings."""
         return tuple((name, comparable(value)) for name, value in sorted(self.__dict__.items()))
+
+
+class PromptConfig:
+    """The settings of the prompt hub, checked. All have defaults; see :func:`cozeloop_lite.new_client`."""
+
+    def __init__(
+        self,
+        prompt_cache_max_count: int | None = None,
+        prompt_cache_refresh_interval: float | None = None,
+        prompt_trace: bool = False,
+        prompt_snapshot: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.cache_max_count = count("prompt_cache_max_count", prompt_cache_max_count, PROMPT_COUNT)
+        self.cache_refresh_interval = interval(
+            "prompt_cache_refresh_interval", prompt_cache_refresh_interval, PROMPT_INTERVAL
+        )
+        self.traceable = bool(prompt_trace)
+        self.snapshot = file_path("prompt_snapshot", prompt_snapshot)
+
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal settings."""
+        return self.cache_max_count, self.cache_refresh_interval, self.traceable, self.snapshot
 
 
 def comparable(value: Any) -> Any:
@@ -205,6 +235,35 @@ def seconds(name: str, value: Any, default: float) -> float:
     return float(value)
 
 
+def count(name: str, value: Any, default: int) -> int:
+    """How many; what is not above 0 means the default."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise errors.InvalidParamError("%s must be an int, not %r" % (name, value))
+    return value if value > 0 else default
+
+
+def interval(name: str, value: Any, default: float) -> float:
+    """A time in seconds; what is not above 0 means the default."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+        return default
+    return seconds(name, value, default)
+
+
+def file_path(name: str, value: Any) -> str:
+    """An absolute path; ``""`` when there is none."""
+    if value is None:
+        return ""
+    try:
+        given = os.fsdecode(value)
+    except TypeError:
+        raise errors.InvalidParamError("%s must be a path, not %r" % (name, value)) from None
+    if "\0" in given:
+        raise errors.InvalidParamError("%s must be a path, not %r" % (name, value))
+    return os.path.abspath(given) if given else ""
+
+
 def _fields(name: str, given: Any, kind: type) -> dict[str, Any]:
     """The fields of one of the three settings that are objects; one that has the same fields will do."""
     try:
@@ -216,12 +275,7 @@ def _fields(name: str, given: Any, kind: type) -> dict[str, Any]:
 
 
 def _count(name: str, fields: dict[str, Any], default: int) -> int:
-    value = fields.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise errors.InvalidParamError("%s must be an int, not %r" % (name, value))
-    return value if value > 0 else default
+    return count(name, fields.get(name), default)
 
 
 def _path(name: str, fields: dict[str, Any], default: str) -> str:

@@ -89,7 +89,7 @@ def execute(
     return result
 
 
-@spans._about
+@spans.about
 def _set_question(span: Span, prompt_key: Any, version: Any, label: Any, variable_vals: Any, messages: Any) -> None:
     """What is asked, in the form of a prompt's input, before it is known whether it can be."""
     names = {tracespec.PROMPT_KEY: prompt_key, tracespec.PROMPT_VERSION: version, tracespec.PROMPT_LABEL: label}
@@ -97,7 +97,7 @@ def _set_question(span: Span, prompt_key: Any, version: Any, label: Any, variabl
     span.set_tags(names)
     if span._owner.record_inputs:
         limit = span._owner.text_chars
-        arguments = [spans._argument(key, value, None, limit) for key, value in (variable_vals or {}).items()]
+        arguments = [spans.argument(key, value, None, limit) for key, value in (variable_vals or {}).items()]
         given = [messages] if isinstance(messages, (Message, Mapping)) else messages or ()
         shown = [Message.from_dict(message) if isinstance(message, Mapping) else message for message in given]
         templates = [spans.model_message(message) for message in shown]

@@ -192,7 +192,7 @@ def end_span(span: Span, result: ExecuteResult | None, error: BaseException | No
         span.finish()
 
 
-@spans._about
+@spans.about
 def _set_result(span: Span, result: ExecuteResult) -> None:
     """What the model said, in the form of a model's output, and the tokens it took."""
     if result.usage is not None:

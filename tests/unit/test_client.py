@@ -123,6 +123,14 @@ def test_a_client_has_its_parts(client):
     assert {"finished", "delivered", "queued", "dropped", "open", "sampled_out"} <= set(account)
 
 
+def test_the_account_without_a_client_has_the_same_entries(client):
+    entries = set(client.stats())
+    client.close()
+    cozeloop_lite.set_default_client(None)
+    assert set(cozeloop_lite.stats()) == entries
+    assert not any(value for name, value in cozeloop_lite.stats().items() if name not in ("dropped", "files"))
+
+
 def test_the_account_balances(client, sent):
     client.start_span("open")
     client.start_span("discarded").discard()

@@ -59,7 +59,7 @@ def shape(lines):
 @pytest.mark.parametrize("number", PYTHON)
 def test_python_block_runs_and_what_it_records_arrives(number, tmp_path):
     code = BLOCKS[number][1]
-    with StandInServer() as server:
+    with StandInServer(prompts=str(ROOT / "examples" / "prompts")) as server:
         result = run_python(code, tmp_path, server.url)
         assert (result.returncode, result.stderr) == (0, "")
         spans = server.store.spans()
@@ -115,6 +115,9 @@ def test_defaults_are_those_of_the_code():
     assert default["trace_queue_conf"] == f"{config.QUEUE_COUNT:,} and {config.BATCH_COUNT}"
     assert default["queue_max_bytes"] == "%d MiB" % (config.QUEUE_BYTES >> 20)
     assert default["tag_truncate_conf"] == "%d B and %d MiB" % (encoding.VALUE_BYTES, encoding.TEXT_BYTES >> 20)
+    assert default["prompt_cache_max_count"] == str(config.PROMPT_COUNT)
+    assert default["prompt_cache_refresh_interval"] == "%g s" % config.PROMPT_INTERVAL
+    assert default["spool_max_bytes"] == "%d MiB" % (config.SPOOL_BYTES >> 20)
     assert default["sample_rate"] == str(config.TraceConfig().sample_rate)
 
 
