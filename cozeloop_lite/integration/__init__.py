@@ -1,0 +1,1 @@
+"""What ties this package to others: frameworks, clients of models, platforms. Each is imported only by who uses it."""

@@ -1,0 +1,397 @@
+"""Serverless functions: a span for each invocation, sent before the platform freezes the process.
+
+A function's process stands still between two invocations, may be copied (AWS SnapStart) and is killed without notice.
+So what was finished must be sent before the function returns, but never at the cost of its time limit, and a platform
+for traces that hangs must not slow every invocation down.
+
+    from cozeloop_lite.integration.aws_lambda import lambda_handler
+
+    @lambda_handler
+    def handler(event, context):
+        ...
+
+Made for AWS Lambda. Elsewhere (Volcengine veFaaS, Alibaba Function Compute, Google Cloud Functions) it works as well:
+what a platform does not tell is not recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from time import monotonic, time
+
+from .. import client as clients
+from .. import logger
+from ..propagation import extract
+from ..trace import depth, ids, values
+from ..trace.span import NOOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar, overload
+
+    from ..client import Client
+    from ..trace.span import Span
+
+    F = TypeVar("F", bound=Callable[..., Any])
+else:
+
+    def overload(fn):
+        """That of ``typing``, without importing it."""
+        return fn
+
+
+__all__ = ["lambda_handler"]
+
+FLUSH_SECONDS = 2.0  # what sending may add to an invocation ...
+SHORT_SECONDS = 0.2  # ... after it failed, in each of ...
+SHORT_FLUSHES = 9  # ... so many invocations, before there is another full attempt
+MARGIN_SECONDS = 0.2  # of an invocation's time that are never used for sending
+IDLE_SECONDS = 60.0  # after which a connection is not trusted: while we are frozen, the other side may forget it
+MAX_PARSED_BYTES = 1 << 20  # of an event that comes as JSON, unparsed
+HIDDEN = "***"
+
+_CREDENTIALS = frozenset(
+    ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key"]
+)
+# tag -> where a context has it: AWS Lambda's; Volcengine's, Alibaba's and Google's
+_CONTEXT_TAGS = {
+    "request_id": ("aws_request_id", "request_id"),
+    "function_name": ("function_name", "function.name"),
+    "function_version": ("function_version", "function.qualifier"),
+}
+
+_invocations = itertools.count()  # of this process; taking a number is one atomic step
+_hooked = False  # whether AWS SnapStart was told of us
+
+
+@overload
+def lambda_handler(
+    func: None = None,
+    *,
+    name: str | None = ...,
+    span_type: str = ...,
+    client: Client | None = ...,
+    flush_timeout: float = ...,
+    record_inputs: bool = ...,
+    record_outputs: bool = ...,
+) -> Callable[[F], F]: ...
+@overload
+def lambda_handler(  # noqa: F811 - ruff does not know this overload
+    func: F,
+    *,
+    name: str | None = ...,
+    span_type: str = ...,
+    client: Client | None = ...,
+    flush_timeout: float = ...,
+    record_inputs: bool = ...,
+    record_outputs: bool = ...,
+) -> F: ...
+def lambda_handler(  # noqa: F811
+    func: Any = None,
+    *,
+    name: str | None = None,
+    span_type: str = "function",
+    client: Client | None = None,
+    flush_timeout: float = FLUSH_SECONDS,
+    record_inputs: bool = True,
+    record_outputs: bool = True,
+) -> Any:
+    """Decorate the function that the platform calls: ``@lambda_handler`` or ``@lambda_handler(name="orders", ...)``.
+
+    Each invocation is a span: a child of the caller's if the event has its headers, else the root of a new trace. Input
+    is the event, output the result, both without credentials in their headers. Tags are ``request_id``,
+    ``function_name``, ``function_version`` and ``cold_start``. An exception is recorded and goes on unchanged. At the
+    end all that is finished is sent, within the time that the invocation has left. Never raises.
+
+    A plain function of ``(event, context)``; the results of others (an ``async def`` one) are handed on as they are.
+
+    Args:
+        func: the function, when used without arguments.
+        name: of the span; default the name that the platform has for the function, or that of the Python function.
+        span_type: of the span.
+        client: default the default client.
+        flush_timeout: seconds that sending may take at most. After it took them in vain, the next invocations wait
+            for 0.2 s only, and every tenth again for all of it.
+        record_inputs: False keeps the event out of the trace.
+        record_outputs: False keeps the result out of the trace.
+    """
+
+    def decorate(fn: Any) -> Any:
+        if not callable(fn):
+            logger.warn("lambda_handler() takes a function, not %s, and traces nothing", values.describe(fn))
+            return fn
+        _expect_snapshots()
+        handler = _Handler(fn, name, span_type, client, flush_timeout, record_inputs, record_outputs)
+
+        @functools.wraps(fn)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if depth.near_limit():  # a function that calls itself without end
+                return fn(*args, **kwargs)
+            event, context = _arguments(args, kwargs)
+            try:
+                with handler.start(event, context) as span:
+                    result = fn(*args, **kwargs)
+                    handler.note_result(span, result)
+                    return result
+            finally:
+                handler.flush(context)
+
+        return wrapper
+
+    return decorate if func is None else decorate(func)
+
+
+class _Handler:
+    """A decorated function: what is recorded of its invocations, and how they end."""
+
+    def __init__(
+        self,
+        fn: Any,
+        name: str | None,
+        span_type: str,
+        client: Client | None,
+        flush_timeout: float,
+        record_inputs: bool,
+        record_outputs: bool,
+    ) -> None:
+        self._name = name
+        self._own_name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        self._span_type = span_type
+        self._client = client
+        self._patience = _Patience(flush_timeout)
+        self._record_inputs = record_inputs
+        self._record_outputs = record_outputs
+        self._last = time()  # when there last was something to send; by the wall clock, which does not stand still
+
+    def start(self, event: Any, context: Any) -> Span:
+        """The span of an invocation; one that records nothing when there is no client. Never raises."""
+        cold = next(_invocations) == 0
+        # The process may be one of many that were restored from one image, on machines whose clocks do not show it.
+        ids.source.fresh_ns = 0
+        try:
+            client = self._client if self._client is not None else clients._tracing_client()
+            if client is None:
+                return NOOP
+            if cold:
+                _heed_sigterm(client)
+            if abs(time() - self._last) > IDLE_SECONDS:
+                _forget_connections(client)
+            tags = _context_tags(context)
+            event = _parsed(event)
+            span = client.start_span(
+                self._name or tags.get("function_name") or self._own_name,
+                self._span_type,
+                child_of=extract(_carrier(event)),
+                start_new_trace=True,  # no span that an earlier invocation left open is the parent of this one
+            )
+        except Exception as problem:  # noqa: BLE001 - an event, a context or a client of the program's own making
+            logger.warn("an invocation of %s is not traced: %s", self._own_name, values.describe(problem))
+            return NOOP
+        span.set_tags({**tags, "cold_start": cold})
+        if self._record_inputs:
+            span.set_input(_shown(event))
+        return span
+
+    def note_result(self, span: Span, result: Any) -> None:
+        """The function returned ``result``. Never raises."""
+        if self._record_outputs and span._output is None:  # what the function set itself is better informed
+            span.set_output(_shown(result))
+
+    def flush(self, context: Any) -> None:
+        """Send what is finished, for as long as there is patience and time. Never raises."""
+        client = self._client if self._client is not None else clients._default
+        if client is None:
+            return
+        seconds = self._patience.seconds()
+        left = _time_left(context)
+        if left is not None:
+            seconds = max(0.0, min(seconds, left - MARGIN_SECONDS))
+        end = monotonic() + seconds
+        try:
+            delivered = client.flush(seconds)
+        except Exception as problem:  # noqa: BLE001 - a client of the program's own making
+            logger.warn("the spans of an invocation may not have been sent: %s", values.describe(problem))
+            return
+        in_vain = not delivered and monotonic() >= end
+        if in_vain:
+            logger.warn("spans were not delivered within %.2g s: they are sent with the next invocation", seconds)
+        if not in_vain or seconds >= SHORT_SECONDS:  # less time than that proves nothing
+            self._patience.learn(in_vain)
+        self._last = time()
+
+
+class _Patience:
+    """How many seconds the next flush may take: few while the last ones were in vain, but now and then all again.
+
+    So a platform that hangs costs little, and one that is merely slow has its chance.
+    """
+
+    def __init__(self, flush_timeout: Any) -> None:
+        self._full = FLUSH_SECONDS
+        if isinstance(flush_timeout, (int, float)) and flush_timeout >= 0:
+            self._full = float(flush_timeout)
+        else:
+            logger.warn("flush_timeout takes seconds, not %s: it is %g", values.describe(flush_timeout), FLUSH_SECONDS)
+        self._short = 0  # how many more are to be short
+
+    def seconds(self) -> float:
+        """For the next flush."""
+        return min(self._full, SHORT_SECONDS) if self._short else self._full
+
+    def learn(self, in_vain: bool) -> None:
+        """A flush used up its time ``in_vain``, or did not."""
+        if not in_vain:
+            self._short = 0
+        else:
+            self._short = max(0, self._short - 1) if self._short else SHORT_FLUSHES
+
+
+# -- what the platform hands over ---------------------------------------------------------------------------------
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Event and context of a call; None for what is missing."""
+    event = args[0] if args else kwargs.get("event")
+    return event, args[1] if len(args) > 1 else kwargs.get("context")
+
+
+def _found(context: Any, path: str) -> Any:
+    try:
+        for name in path.split("."):
+            context = context.get(name) if isinstance(context, dict) else getattr(context, name, None)
+        return context
+    except Exception:  # noqa: BLE001 - a context that fails when it is looked at has nothing to tell
+        return None
+
+
+def _context_tags(context: Any) -> dict[str, str]:
+    tags = {}
+    for tag, paths in _CONTEXT_TAGS.items():
+        for path in paths:
+            value = _found(context, path)
+            if value and isinstance(value, str):
+                tags[tag] = value
+                break
+    return tags
+
+
+def _time_left(context: Any) -> float | None:
+    """Seconds until the platform ends the invocation; None when it does not say."""
+    remaining = _found(context, "get_remaining_time_in_millis")
+    try:
+        millis = remaining()
+        return millis / 1000.0 if isinstance(millis, (int, float)) else None
+    except Exception:  # noqa: BLE001 - no context, or not one of AWS Lambda
+        return None
+
+
+def _parsed(event: Any) -> Any:
+    """Alibaba Function Compute hands over bytes of JSON; everything else stays as it is."""
+    if not isinstance(event, bytes) or not event.startswith(b"{") or len(event) > MAX_PARSED_BYTES:
+        return event
+    import json
+
+    try:
+        return json.loads(event.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return event
+
+
+def _carrier(event: Any) -> Any:
+    """The headers of the caller in an event; None when there are none.
+
+    An HTTP event has them (API Gateway in both versions, load balancers, function URLs), a request object of Google's,
+    and a message from SQS or SNS has them as attributes. Several messages have no one parent.
+    """
+    if not isinstance(event, dict):
+        return getattr(event, "headers", None)
+    headers = event.get("headers") or event.get("multiValueHeaders")
+    if isinstance(headers, dict):
+        return headers
+    records = event.get("Records")
+    if not isinstance(records, list) or len(records) != 1 or not isinstance(records[0], dict):
+        return None
+    notification = records[0].get("Sns")
+    source = notification if isinstance(notification, dict) else records[0]
+    attributes = source.get("messageAttributes") or source.get("MessageAttributes")
+    if not isinstance(attributes, dict):
+        return None
+    found = [(name, value) for name, value in attributes.items() if isinstance(value, dict)]
+    return {name: value.get("stringValue", value.get("Value")) for name, value in found}
+
+
+def _shown(payload: Any) -> Any:
+    """An event or a result without the values of headers that carry credentials; the original stays as it is."""
+    if not isinstance(payload, dict):
+        return payload
+    shown = payload
+    try:
+        for part in ("headers", "multiValueHeaders"):
+            headers = payload.get(part)
+            if isinstance(headers, dict):
+                names = [name for name in headers if isinstance(name, str) and name.lower() in _CREDENTIALS]
+                if names:
+                    shown = {**shown, part: {**headers, **dict.fromkeys(names, HIDDEN)}}
+        if payload.get("cookies") and "headers" in payload:  # where version 2 of the HTTP API has them
+            shown = {**shown, "cookies": HIDDEN}
+        return shown
+    except Exception as problem:  # noqa: BLE001 - a dict that fails when it is looked at
+        logger.warn("an event or result is not recorded: %s", values.describe(problem))
+        return None
+
+
+# -- the life of the process --------------------------------------------------------------------------------------
+
+
+def _heed_sigterm(client: Client) -> None:
+    """AWS Lambda shuts an environment down by SIGTERM, which kills a process without its exit hooks. Never raises."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    import signal
+
+    try:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # whoever has a handler knows what to do
+            client.install_signal_flush(signals=[signal.SIGTERM])
+    except Exception as problem:  # noqa: BLE001 - no signals here, or another client
+        logger.warn("SIGTERM will end the process without a flush: %s", values.describe(problem))
+
+
+def _expect_snapshots() -> None:
+    """Have AWS SnapStart tell us, once, when it takes a snapshot and when it restores one. Never raises."""
+    global _hooked
+    if _hooked:
+        return
+    _hooked = True
+    try:
+        import importlib
+
+        hooks = importlib.import_module("snapshot_restore_py")  # AWS has it in its runtimes
+        hooks.register_before_snapshot(_before_snapshot)
+        hooks.register_after_restore(_after_restore)
+    except ImportError:
+        pass
+    except Exception as problem:  # noqa: BLE001 - another module of that name
+        logger.warn("snapshot_restore_py is not used: %s", values.describe(problem))
+
+
+def _before_snapshot() -> None:
+    """What waits would be sent by every copy of this process."""
+    for client in list(clients._clients.values()):
+        client.flush(FLUSH_SECONDS)
+
+
+def _after_restore() -> None:
+    """This process is a copy: it draws ids of its own, and the connections are those of another."""
+    ids.source.fresh_ns = 0
+    for client in list(clients._clients.values()):
+        _forget_connections(client)
+
+
+def _forget_connections(client: Client) -> None:
+    """The idle ones. A request on a dead one would cost an attempt, or all the time that there is. Never raises."""
+    try:
+        client.api.close()
+    except Exception as problem:  # noqa: BLE001 - a socket that cannot even be closed
+        logger.warn("idle connections could not be closed: %s", values.describe(problem))
