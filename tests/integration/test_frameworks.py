@@ -1,0 +1,137 @@
+"""At home where programs live: gunicorn's workers, gevent's greenlets, sub-interpreters."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.recording import RecordingServer
+
+ROOT = Path(__file__).resolve().parents[2]
+SOON = 60  # seconds that no test waits unless it fails
+
+
+@pytest.fixture
+def server():
+    with RecordingServer() as server:
+        yield server
+
+
+def environment(url, **more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
+    settings = {"COZELOOP_API_BASE_URL": url, "COZELOOP_WORKSPACE_ID": "42", "COZELOOP_API_TOKEN": "pat"}
+    return {**kept, **settings, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", **more}
+
+
+def run(url, program):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment(url), capture_output=True, text=True, timeout=SOON,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def names(server):
+    return sorted(span["span_name"] for span in server.spans())
+
+
+APPLICATION = """
+import cozeloop_lite
+from cozeloop_lite import start_span
+
+start_span("import").finish()
+
+def app(environ, start_response):
+    with start_span("GET " + environ["PATH_INFO"], child_of=cozeloop_lite.extract(environ)):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gunicorn needs fork")
+@pytest.mark.parametrize("preload", [["--preload"], []], ids=["preload", "no preload"])
+@pytest.mark.parametrize("worker", [["--worker-class", "sync"], ["--worker-class", "gthread", "--threads", "4"]])
+def test_gunicorn(server, tmp_path, worker, preload):
+    (tmp_path / "application.py").write_text(APPLICATION)
+    command = [sys.executable, "-m", "gunicorn", "application:app", "--bind", "127.0.0.1:0", "--workers", "2"]
+    process = subprocess.Popen(
+        [*command, "--chdir", str(tmp_path), *worker, *preload],
+        env=environment(server.url), stderr=subprocess.PIPE, universal_newlines=True,
+    )  # fmt: skip
+    try:
+        seen = ""
+        while not re.search(r"Listening at: (http://\S+)", seen):
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        url = re.search(r"Listening at: (http://\S+)", seen).group(1)
+        for number in range(20):
+            assert urllib.request.urlopen("%s/%02d" % (url, number), timeout=SOON).read() == b"done"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=SOON)
+    assert "[cozeloop]" not in seen + rest
+    assert [name for name in names(server) if name != "import"] == ["GET /%02d" % number for number in range(20)]
+    # With --preload the master imports, and its workers send none of its spans again.
+    assert names(server).count("import") == (1 if preload else 2)
+    assert len({span["span_id"] for span in server.spans()}) == len(server.spans())
+
+
+def test_greenlets_of_gevent_are_tasks_of_their_own(server):
+    program = """
+        from gevent import monkey
+        monkey.patch_all()
+        import gevent
+        from cozeloop_lite import new_client, start_span
+        client = new_client()
+        def work(number):
+            with start_span("outer", start_new_trace=True) as outer:
+                gevent.sleep(0.001 * (number % 7))
+                with start_span("inner") as inner:
+                    gevent.sleep(0.001 * (number % 5))
+                    assert inner.trace_id == outer.trace_id
+        gevent.joinall([gevent.spawn(work, number) for number in range(200)], raise_error=True)
+        assert client.flush(30)
+        start_span("last").finish()
+    """
+    run(server.url, program)
+    spans = server.spans()
+    outer = {span["span_id"]: span for span in spans if span["span_name"] == "outer"}
+    inner = [span for span in spans if span["span_name"] == "inner"]
+    assert (len(outer), len(inner), len(spans)) == (200, 200, 401)
+    assert {span["parent_id"] for span in inner} == set(outer)
+    assert all(span["trace_id"] == outer[span["parent_id"]]["trace_id"] for span in inner)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason="CPython 3.8 has the module")
+def test_a_sub_interpreter_traces_for_itself(server):
+    program = """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        code = '''
+        from cozeloop_lite import new_client
+        client = new_client()
+        client.start_span("inside").finish()
+        assert client.flush(30)
+        client.close()
+        '''.replace(chr(10) + " " * 8, chr(10))
+        other = interpreters.create()
+        failed = getattr(interpreters, "exec", getattr(interpreters, "run_string", None))(other, code)
+        assert failed is None, failed
+        interpreters.destroy(other)
+        from cozeloop_lite import start_span
+        start_span("outside").finish()
+    """
+    run(server.url, program)
+    assert names(server) == ["inside", "outside"]
