@@ -24,6 +24,7 @@ setup(
     package_data={"cozeloop_lite": ["py.typed"]},
     python_requires=">=3.7",
     install_requires=["urllib3>=1.26,<3", "jinja2>=3.0,<4"],
+    extras_require={"jwt": ["PyJWT>=2.4,<3", "cryptography>=3.4"]},  # to sign with a private key (OAuth)
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

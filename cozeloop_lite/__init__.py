@@ -19,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot follow __getattr__
     from .api.client import ApiClient as ApiClient
     from .client import Client as Client
-    from .client import get_default_client as get_default_client
-    from .client import new_client as new_client
-    from .client import set_default_client as set_default_client
+    from .clients import get_default_client as get_default_client
+    from .clients import new_client as new_client
+    from .clients import set_default_client as set_default_client
     from .config import CN_BASE_URL as CN_BASE_URL
     from .config import ENV_API_BASE_URL as ENV_API_BASE_URL
     from .config import ENV_API_TOKEN as ENV_API_TOKEN
@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
     from .entities.trace import Feedback as Feedback
     from .entities.trace import Trace as Trace
     from .entities.trace import TraceSpan as TraceSpan
+    from .errors import AnswerTooLongError as AnswerTooLongError
     from .errors import AuthenticationError as AuthenticationError
     from .errors import AuthError as AuthError
     from .errors import AuthInfoRequiredError as AuthInfoRequiredError
@@ -90,7 +91,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     ".api.client": "ApiClient",
-    ".client": "Client get_default_client new_client set_default_client",
+    ".client": "Client",
+    ".clients": "get_default_client new_client set_default_client",
     ".config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
     "ENV_JWT_OAUTH_PUBLIC_KEY_ID ENV_WORKSPACE_ID APIBasePath QueueConf TagTruncateConf",
     ".decorator": "observe traceable",
@@ -98,9 +100,9 @@ _HOMES = {
     "prompt_format start_span stats workspace_id",
     ".entities.prompt": "Message Prompt",
     ".entities.trace": "Feedback Trace TraceSpan",
-    ".errors": "AuthError AuthInfoRequiredError AuthenticationError BadRequestError ClientClosedError "
-    "HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError NetworkError "
-    "NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
+    ".errors": "AnswerTooLongError AuthError AuthInfoRequiredError AuthenticationError BadRequestError "
+    "ClientClosedError HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError "
+    "NetworkError NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
     "RemoteServiceError RequestTimeoutError TemplateError",
     ".logger": "add_log_handler set_log_level",
     ".prompt.hub": "PromptHub",

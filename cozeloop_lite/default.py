@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import client
+from . import client, clients
 from .propagation import extract
 from .trace import context
 from .trace.span import NOOP
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def workspace_id() -> str:
     """The workspace of the default client. Raises as :func:`get_default_client` does."""
-    return client.get_default_client().workspace_id
+    return clients.get_default_client().workspace_id
 
 
 def start_span(
@@ -32,7 +32,7 @@ def start_span(
     start_new_trace: bool = False,
 ) -> Span:
     """Start a span with the default client: see :meth:`Tracer.start_span`. Never raises."""
-    source = client._tracing_client()
+    source = clients._tracing_client()
     if source is None:
         return NOOP
     return source.start_span(
@@ -54,12 +54,12 @@ def get_prompt(
     prompt_key: str, version: str = "", label: str = "", *, fallback: Fallback | None = None
 ) -> Prompt | None:
     """A prompt, by the default client: see :meth:`PromptHub.get`. Raises as :func:`get_default_client` does, too."""
-    return client.get_default_client().get_prompt(prompt_key, version, label, fallback=fallback)
+    return clients.get_default_client().get_prompt(prompt_key, version, label, fallback=fallback)
 
 
 def prompt_format(prompt: Prompt, variables: Mapping[str, Any] | None = None) -> list[Message]:
     """The messages of a prompt, by the default client: see :meth:`PromptHub.format_prompt`."""
-    return client.get_default_client().prompt_format(prompt, variables)
+    return clients.get_default_client().prompt_format(prompt, variables)
 
 
 def execute_prompt(
@@ -73,7 +73,7 @@ def execute_prompt(
     timeout: float | None = None,
 ) -> ExecuteResult | ExecuteStreamReader:
     """Have the platform execute a prompt, by the default client: see :meth:`Client.execute_prompt`."""
-    return client.get_default_client().execute_prompt(
+    return clients.get_default_client().execute_prompt(
         prompt_key,
         version=version,
         label=label,
@@ -91,18 +91,18 @@ def aexecute_prompt(*args: Any, **kwargs: Any) -> NoReturn:
 
 def flush(timeout: float = 10) -> bool:
     """Send what the default client has, and wait for it: see :meth:`Tracer.flush`."""
-    return client._default is None or client._default.flush(timeout)
+    return clients._default is None or clients._default.flush(timeout)
 
 
 def close(timeout: float | None = None) -> bool:
     """Close the default client, if there is one: see :meth:`Client.close`."""
-    return client._default is None or client._default.close(timeout)
+    return clients._default is None or clients._default.close(timeout)
 
 
 def stats() -> dict[str, Any]:
     """The account of the default client: see :meth:`Tracer.stats`; all zero when there is none."""
-    if client._default is not None:
-        return client._default.stats()
+    if clients._default is not None:
+        return clients._default.stats()
     files = {"delivered": 0, "queued": 0, "dropped": {}}
     return {**dict.fromkeys(_COUNTS, 0), "dropped": {}, "files": files}
 

@@ -7,9 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from cozeloop_lite import client as client_module
+from cozeloop_lite import clients, new_client
 from cozeloop_lite import logger as logger_module
-from cozeloop_lite import new_client
 from cozeloop_lite.trace import context
 
 # A slow machine is no failure, a run leaves no files behind, and two runs try the same examples.
@@ -30,10 +29,10 @@ def clean_slate(monkeypatch):
 
 
 def _forget():
-    for client in list(client_module._clients.values()):
+    for client in list(clients._clients.values()):
         client.close(0.1)
-    client_module._clients.clear()
-    client_module._default = None
+    clients._clients.clear()
+    clients._default = None
     logger_module._logged.clear()
     logger_module.logger.setLevel(0)
     context.push(None)

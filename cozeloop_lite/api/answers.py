@@ -23,6 +23,7 @@ _BY_CODE = {
     600900101: errors.PermissionDeniedError,
     600500101: errors.PermissionDeniedError,
     601200101: errors.PermissionDeniedError,
+    600903203: errors.PermissionDeniedError,
     600903231: errors.PermissionDeniedError,
     600900205: errors.RateLimitError,
     600502001: errors.RateLimitError,
@@ -36,6 +37,7 @@ _BY_CODE = {
     600501002: errors.NotFoundError,
     600501003: errors.NotFoundError,
     600501007: errors.NotFoundError,
+    600903208: errors.NotFoundError,
     602000201: errors.BadRequestError,
     602000202: errors.BadRequestError,
     602001001: errors.BadRequestError,
@@ -128,7 +130,8 @@ def _kind(status: int, code: Any) -> type[errors.RemoteServiceError]:
             return errors.BadRequestError
         if 701 <= code % 100_000 <= 899:
             return errors.InternalServerError
-    return errors.InternalServerError if status >= 500 else errors.RemoteServiceError
+    # 1: what went wrong in a stream is none of the platform's own errors (contract backend.md 9)
+    return errors.InternalServerError if status >= 500 or code == 1 else errors.RemoteServiceError
 
 
 def _unreadable(status: int, headers: Mapping[str, str], body: bytes, log_id: str) -> errors.RemoteServiceError:
@@ -173,7 +176,10 @@ def _hint(status: int, code: Any, text: str = "") -> str:
             "8082 is its web page."
         )
     if 300 <= status < 400:
-        return "Check api_base_url (COZELOOP_API_BASE_URL): the server redirects, and redirects are not followed."
+        return (
+            "Check api_base_url (COZELOOP_API_BASE_URL): the server redirects. Only a GET is redirected, at most 3 "
+            "times, and never from https to http."
+        )
     if status == 404 and code is None:
         return "Check api_base_url (COZELOOP_API_BASE_URL), or the server is too old to know this path."
     return ""

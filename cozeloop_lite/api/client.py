@@ -7,20 +7,22 @@ without it.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import threading
+from time import monotonic, sleep
 
-from .. import __version__, config, errors, logger, process
+from .. import config, errors, process
+from . import message, tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Callable, Mapping, TypeVar
 
     import urllib3
 
+    from . import connections, transport
     from .stream import EventStream
+
+    Answer = TypeVar("Answer")
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
 
@@ -28,18 +30,33 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying s
 class ApiClient:
     """Requests to the platform.
 
+    A request goes through the proxy that ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` name, unless it ends on this
+    machine. Certificates are checked, by those of the system and of ``SSL_CERT_FILE``. A redirected GET is followed,
+    three times at most; another host is given neither the token nor ``headers``.
+
     Args:
         api_base_url: where it is; default ``COZELOOP_API_BASE_URL``, then ``https://api.coze.cn``.
         api_token: a personal access token or an OAuth token, or a function that returns one and is called for each
             request; default ``COZELOOP_API_TOKEN``.
-        timeout: seconds that a call may take from beginning to end; default 3.
+        timeout: seconds that a call may take from beginning to end; default ``COZELOOP_REQUEST_TIMEOUT`` (which is in
+            milliseconds), then 3.
         upload_timeout: the same for uploads; default 30.
         headers: sent with every request.
-        http_client: a ``urllib3.PoolManager`` of your own: proxies, certificates. With it, ``timeout`` bounds each wait
-            for the server rather than the whole call.
+        http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates that the environment does not
+            name: ``PoolManager(ca_certs="ca.pem", cert_file="client.pem", key_file="client.key")``, ``ProxyManager``.
+            With it, ``timeout`` bounds each wait until the answer begins, and from then on the whole call.
+        api_token_ttl: seconds for which what a token function returned is used again; default: not at all.
+        jwt_oauth_client_id: an OAuth application in place of a token, with the next two: its id. Default
+            ``COZELOOP_JWT_OAUTH_CLIENT_ID``.
+        jwt_oauth_private_key: the text of the PEM file of its private key; needs the extra ``jwt``. Default
+            ``COZELOOP_JWT_OAUTH_PRIVATE_KEY``.
+        jwt_oauth_public_key_id: the fingerprint of its public key. Default ``COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID``.
+        jwt_oauth_signer: in place of the private key a function that takes bytes and returns their signature.
+        jwt_oauth_alg: what that signs with, ``RS256`` (the default) or ``ES256``.
 
     Raises:
         InvalidParamError: an argument cannot be used; ``AuthInfoRequiredError`` when there is no token.
+        ParsePrivateKeyError: the private key cannot be used.
     """
 
     def __init__(
@@ -51,15 +68,24 @@ class ApiClient:
         upload_timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
         http_client: urllib3.PoolManager | None = None,
+        api_token_ttl: float | None = None,
+        jwt_oauth_client_id: str | None = None,
+        jwt_oauth_private_key: str | None = None,
+        jwt_oauth_public_key_id: str | None = None,
+        jwt_oauth_signer: Callable[[bytes], bytes] | None = None,
+        jwt_oauth_alg: str | None = None,
     ) -> None:
         self._base = config.base_url(api_base_url)
-        self._token = config.token(api_token)
-        self.timeout = config.seconds("timeout", timeout, config.TIMEOUT)
+        oauth = tokens.OAuthSettings(
+            jwt_oauth_client_id, jwt_oauth_private_key, jwt_oauth_public_key_id, jwt_oauth_signer, jwt_oauth_alg
+        )
+        self._auth = tokens.source(api_token, api_token_ttl, oauth, self._base, self.post)
+        self.timeout = config.request_timeout(timeout)
         self.upload_timeout = config.seconds("upload_timeout", upload_timeout, config.UPLOAD_TIMEOUT)
-        self._headers = {**_identity(), **config.headers(headers)}
-        self._given_pool = http_client
-        self._pool: urllib3.PoolManager | None = None
-        self._pool_lock = threading.Lock()
+        self._headers = {**message.identity(), **config.headers(headers)}
+        self._given_pool = config.http_client(http_client)
+        self._pools: connections.Pools | None = None  # made with the first request
+        self._lock = threading.Lock()
         self._forked = False
         process.on_fork(self)
 
@@ -72,7 +98,7 @@ class ApiClient:
         """Equal for equal settings."""
         return (
             self._base,
-            config.comparable(self._token),
+            self._auth.key(),
             self.timeout,
             self.upload_timeout,
             tuple(sorted(self._headers.items())),
@@ -89,21 +115,38 @@ class ApiClient:
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> dict[str, Any]:
         """GET ``path``; see :meth:`request`."""
-        return self.request("GET", path, params=params, timeout=timeout, headers=headers)
+        return self.request("GET", path, params=params, timeout=timeout, headers=headers, retries=retries)
 
     def post(
-        self, path: str, data: Any = None, *, timeout: float | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        data: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> dict[str, Any]:
         """POST ``data`` as JSON to ``path``; see :meth:`request`."""
-        return self.request("POST", path, {} if data is None else data, timeout=timeout, headers=headers)
+        data = {} if data is None else data
+        return self.request("POST", path, data, params=params, timeout=timeout, headers=headers, retries=retries)
 
     def put(
-        self, path: str, data: Any = None, *, timeout: float | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        data: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> dict[str, Any]:
         """PUT ``data`` as JSON to ``path``; see :meth:`request`."""
-        return self.request("PUT", path, {} if data is None else data, timeout=timeout, headers=headers)
+        data = {} if data is None else data
+        return self.request("PUT", path, data, params=params, timeout=timeout, headers=headers, retries=retries)
 
     def delete(
         self,
@@ -113,9 +156,10 @@ class ApiClient:
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> dict[str, Any]:
         """DELETE ``path``, with ``data`` as a JSON body where the endpoint takes one; see :meth:`request`."""
-        return self.request("DELETE", path, data, params=params, timeout=timeout, headers=headers)
+        return self.request("DELETE", path, data, params=params, timeout=timeout, headers=headers, retries=retries)
 
     def request(
         self,
@@ -126,28 +170,37 @@ class ApiClient:
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> dict[str, Any]:
-        """One request, never repeated.
+        """One request and its answer.
+
+        Made a second time only when the token was refused and there is another, or when ``retries`` allow it.
 
         Args:
             method: the HTTP method.
             path: begins with ``/``, such as ``/v1/loop/prompts/list``.
             data: the body: anything that JSON takes, or ``bytes`` of JSON; none when ``None``.
             params: the query.
-            timeout: seconds for this call; default that of the client.
+            timeout: seconds for this call, with all that is repeated; default that of the client.
             headers: sent with this request, in place of whatever has the same name: those of the client, the content
                 type, even ``Authorization`` (the token is then not asked for).
+            retries: how often it may be repeated when waiting may help: the connection broke, the server is busy or
+                fails for now. With growing pauses, or those the server asks for, as long as ``timeout`` has room for
+                them. Only for what may be done twice (a POST that searches may): the answer may have got lost after the
+                server did what it was asked for.
 
         Returns:
             The whole JSON object of the answer.
 
         Raises:
             InvalidParamError: ``path``, ``data`` or a header cannot be sent.
+            AuthInfoRequiredError: the token function failed (``__cause__`` says how), or returned no token.
             NetworkError: no answer arrived; ``RequestTimeoutError`` when none did in time.
             RemoteServiceError: the answer is not HTTP 2xx with ``code`` 0; the subclass says more.
         """
-        body = _json_bytes(data)
-        return self._call(method, path, params, body, _json_headers(body), timeout, headers)
+        content, own = message.json_content(data)
+        asked = self._message(method, path, params, content, own, headers)
+        return self._made(asked, _whole_answer, config.seconds("timeout", timeout, self.timeout), _retries(retries))
 
     def stream(
         self,
@@ -176,14 +229,10 @@ class ApiClient:
         Raises:
             RemoteServiceError: the answer is no stream of events: a failure, or JSON.
         """
-        body = _json_bytes(data)
-        own = {"Accept": "text/event-stream", **_json_headers(body)}
-        seconds = config.seconds("timeout", timeout, self.timeout)
-        url, merged = self._prepared(path, params, own, headers)
-        with process.loading():
-            from . import stream, transport
-        call = transport.Call(method, url, body, merged, seconds)
-        return stream.opened(self._open_pool(transport), call, MAX_ANSWER_BYTES)
+        content, own = message.json_content(data)
+        own["Accept"] = "text/event-stream"
+        asked = self._message(method, path, params, content, own, headers)
+        return self._made(asked, _stream, config.seconds("timeout", timeout, self.timeout))
 
     def upload_file(
         self,
@@ -200,142 +249,105 @@ class ApiClient:
 
         parts: list[Any] = list((fields or {}).items())
         parts.append(("file", (filename, content, "application/octet-stream")))
-        body, content_type = encode_multipart_formdata(parts)
-        seconds = self.upload_timeout if timeout is None else timeout
-        return self._call("POST", path, None, body, {"Content-Type": content_type}, seconds)
+        content, content_type = encode_multipart_formdata(parts)
+        asked = self._message("POST", path, None, content, {"Content-Type": content_type}, None)
+        return self._made(asked, _whole_answer, config.seconds("timeout", timeout, self.upload_timeout))
 
     def close(self) -> None:
         """Close idle connections. The client can be used again."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.clear()
+        pools = self._pools
+        if pools is not None:
+            pools.clear()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _call(
+    def _message(
         self,
         method: str,
         path: str,
         params: Mapping[str, Any] | None,
-        body: bytes | None,
+        content: bytes | None,
         own: dict[str, str],
-        timeout: float | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        seconds = config.seconds("timeout", timeout, self.timeout)
-        url, merged = self._prepared(path, params, own, headers)
+        headers: Mapping[str, str] | None,
+    ) -> message.Message:
+        groups = self._headers, message.lane(), own, config.headers(headers)
+        return message.Message(method, self._base, path, params, content, *groups)
+
+    def _made(
+        self, asked: message.Message, answered: Callable[..., Answer], seconds: float, retries: int = 0
+    ) -> Answer:
+        """The answer, asked for again as often as ``retries`` allow, all within ``seconds``."""
         with process.loading():
-            from . import answers, transport
-        call = transport.Call(method, url, body, merged, seconds)
-        try:
-            status, answer_headers, answer = transport.exchange(self._open_pool(transport), call, MAX_ANSWER_BYTES)
-        except transport.FAILURES as problem:
-            raise call.failure(problem) from problem
-        return answers.read(status, call.shown(answer_headers), call.hidden(answer))
+            from . import connections, retry
+        seconds = min(seconds, connections.LONGEST_SECONDS)
+        end = monotonic() + seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._authorized(asked, answered, seconds, end)
+            except errors.HttpError as problem:
+                pause = retry.pause(problem, attempt, retries)
+                if pause is None or monotonic() + pause >= end:
+                    raise
+            sleep(pause)
 
-    def _prepared(
-        self, path: str, params: Mapping[str, Any] | None, own: dict[str, str], headers: Mapping[str, str] | None
-    ) -> tuple[str, dict[str, str]]:
-        """The address, and all headers: each group replaces what those before it say."""
-        url = self._url(path, params)
-        given = config.headers(headers)
-        if not any(name.lower() == "authorization" for name in given):
-            own = {**own, "Authorization": "Bearer " + self._current_token()}
-        return url, _merged(self._headers, _environment(), own, given)
+    def _authorized(
+        self, asked: message.Message, answered: Callable[..., Answer], seconds: float, end: float
+    ) -> Answer:
+        """The answer; asked for once more, with another token, when the token is refused and there is another."""
+        with process.loading():
+            from . import transport
+        pools = self._open_pools()
+        token = None
+        last = not asked.needs_token
+        while True:
+            if asked.needs_token:
+                token = self._auth.token(max(0.001, end - monotonic()))
+                if monotonic() >= end:
+                    raise errors.RequestTimeoutError("getting a token took all of the %.3g s (timeout)" % seconds)
+            call = transport.Call(asked.method, asked.url, asked.content, asked.headers(token), seconds, end)
+            try:
+                return answered(pools, call)
+            except errors.AuthenticationError as problem:
+                if call.away:
+                    raise call.stranger(problem) from None
+                if last or not self._auth.invalidate(token):
+                    raise (self._auth.refusal(problem) if asked.needs_token else problem) from None
+            last = True
 
-    def _open_pool(self, transport: Any) -> Any:
-        with self._pool_lock:
-            if self._given_pool is not None:
-                if self._forked:
-                    self._forked = False
-                    transport.forget_connections(self._given_pool)
-                return self._given_pool
-            if self._pool is None:
-                self._pool = transport.new_pool()
-            return self._pool
+    def _open_pools(self) -> connections.Pools:
+        with self._lock:
+            if self._pools is None:
+                with process.loading():
+                    from . import addresses, connections
+                addresses.warn_of_plain_text(self._base)
+                self._pools = connections.Pools(self._given_pool)
+                if self._forked and self._given_pool is not None:
+                    connections.forget_connections(self._given_pool)
+            return self._pools
 
     def _on_fork(self) -> None:
         # A connection of the parent's must not be spoken on by two processes: the child opens its own.
-        self._pool = None
-        self._pool_lock = threading.Lock()
+        self._pools = None
+        self._lock = threading.Lock()
         self._forked = True
 
-    def _url(self, path: str, params: Mapping[str, Any] | None) -> str:
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise errors.InvalidParamError(
-                "path must begin with '/', such as '/v1/loop/prompts/list', not %r" % (path,)
-            )
-        if any(ord(char) <= 32 or ord(char) == 127 for char in path):
-            raise errors.InvalidParamError("path must not contain blanks or control characters: %r" % path)
-        if not params:
-            return self._base + path
-        from urllib.parse import urlencode
 
-        query = [(key, value) for key, value in params.items() if value is not None]
-        return self._base + path + ("&" if "?" in path else "?") + urlencode(query, doseq=True)
+def _whole_answer(pools: connections.Pools, call: transport.Call) -> dict[str, Any]:
+    from . import transport
 
-    def _current_token(self) -> str:
-        if isinstance(self._token, str):
-            return self._token
-        try:
-            given = self._token()
-        except Exception as problem:
-            # Without its words, in which a secret may stand; they are in __cause__.
-            raise errors.AuthInfoRequiredError(
-                "the function given as api_token failed: %s" % type(problem).__name__
-            ) from problem
-        return config.checked_token(given, "the function given as api_token returned")
+    return transport.answer(pools, call, MAX_ANSWER_BYTES)
 
 
-def _json_bytes(data: Any) -> bytes | None:
-    if data is None or isinstance(data, bytes):
-        return data
-    try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as problem:
-        raise errors.InvalidParamError("the data to send cannot be written as JSON: %s" % problem) from problem
+def _stream(pools: connections.Pools, call: transport.Call) -> EventStream:
+    with process.loading():
+        from . import stream
+
+    return stream.opened(pools, call, MAX_ANSWER_BYTES)
 
 
-def _json_headers(body: bytes | None) -> dict[str, str]:
-    return {} if body is None else {"Content-Type": "application/json"}
-
-
-def _merged(*groups: dict[str, str]) -> dict[str, str]:
-    """All headers, each name once, in whatever case: the last one counts."""
-    merged: dict[str, tuple[str, str]] = {}
-    for group in groups:
-        merged.update((name.lower(), (name, value)) for name, value in group.items())
-    return dict(merged.values())
-
-
-def _identity() -> dict[str, str]:
-    """Who asks (contract siblings.md 1.4)."""
-    system = os.uname().sysname.lower() if hasattr(os, "uname") else "windows"  # importing platform is slow
-    system_version = os.environ.get("OSVERSION") or "unknown"
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    details = {
-        "version": __version__,
-        "lang": "python",
-        "lang_version": python,
-        "os_name": system,
-        "os_version": system_version,
-        "scene": "cozeloop",
-        "source": "openapi",
-    }
-    agent = "cozeloop-lite/%s python/%s %s/%s" % (__version__, python, system, system_version)
-    return config.headers({"User-Agent": agent, "X-Coze-Client-User-Agent": json.dumps(details, separators=(",", ":"))})
-
-
-def _environment() -> dict[str, str]:
-    """Headers that choose a lane of the hosted platform (contract siblings.md 1.2), read for each request."""
-    lane = {}
-    if os.environ.get("x_tt_env"):  # noqa: SIM112 - the platform's spelling
-        lane["x-tt-env"] = os.environ["x_tt_env"]  # noqa: SIM112
-    if os.environ.get("x_use_ppe"):  # noqa: SIM112
-        lane["x-use-ppe"] = "1"
-    try:
-        return config.headers(lane)
-    except errors.InvalidParamError as problem:
-        logger.warn("x_tt_env is not sent: %s", problem)
-        return {}
+def _retries(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise errors.InvalidParamError("retries must be an int, 0 or more, not %r" % (value,))
+    return value

@@ -6,19 +6,16 @@ end it is an error. This module loads urllib3 and is imported with the first str
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
 import threading
 from collections import deque
-from time import monotonic
 from typing import Any, Iterator
 
 from .. import errors
-from . import answers, sse, transport
+from . import answers, body, connections, sse, transport
 
 
-def opened(pool: Any, call: transport.Call, max_answer_bytes: int) -> EventStream:
+def opened(pools: connections.Pools, call: transport.Call, max_answer_bytes: int) -> EventStream:
     """The stream that answers ``call``.
 
     Raises:
@@ -26,19 +23,26 @@ def opened(pool: Any, call: transport.Call, max_answer_bytes: int) -> EventStrea
         RemoteServiceError: the answer is no stream of events.
     """
     try:
-        response = transport.opened(pool, call)
+        response = transport.opened(pools, call)
         headers = call.shown(response.headers)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if 200 <= response.status < 300 and kind == "text/event-stream":
             _check_plain(response, headers)
             return EventStream(response, call, headers)
-        body = transport.whole(response, max_answer_bytes)
+        content = body.whole(response, call.end, max_answer_bytes)
+    except errors.LoopError:
+        raise
     except transport.FAILURES as problem:
-        raise call.failure(problem) from problem
-    # The platform refuses a token with HTTP 200 and JSON (contract backend.md 7).
-    answer = answers.read(response.status, headers, call.hidden(body))
-    text = "the answer is %s, not a stream of events" % (kind or "of no content type")
-    raise errors.RemoteServiceError(response.status, answer.get("code"), text, _log_id(headers))
+        failure = call.failure(problem)
+    else:
+        # The platform refuses a token with HTTP 200 and JSON (contract backend.md 7).
+        answer = answers.read(response.status, headers, call.hidden(content))
+        text = "the answer is %s, not a stream of events" % (kind or "of no content type")
+        raise errors.RemoteServiceError(response.status, answer.get("code"), text, _log_id(headers))
+    try:
+        raise failure  # here, so that nothing hangs on to it but its cause
+    finally:
+        del failure  # which has this frame
 
 
 class EventStream:
@@ -63,7 +67,7 @@ class EventStream:
         self._events: deque[sse.Event] = deque()
         self._pid = os.getpid()
         self._closed = False
-        self._body: _Body | None = _Body(response, call)  # None: the connection was given back
+        self._body: body.Body | None = body.Body(response, call.end)  # None: the connection was given back
         self.framed = self._body.framed
         self._reading = threading.Lock()  # held by the thread that reads
         # Held for a moment, so that no connection is cut that serves another request already. A signal handler may call
@@ -112,9 +116,10 @@ class EventStream:
             finally:
                 self._reading.release()
 
-    def _read(self, body: _Body) -> None:
+    def _read(self, source: body.Body) -> None:
+        failure: errors.NetworkError | None = None
         try:
-            piece = body.read()
+            piece = source.read()
             events = self._decoder.feed(piece) if piece else self._decoder.end()
             self._events.extend(map(self._shown, events))
             if not piece:
@@ -124,7 +129,12 @@ class EventStream:
             if not isinstance(problem, transport.FAILURES):
                 raise
             if not self._closed:  # by another thread: then it is no failure
-                raise self._call.failure(problem) from problem
+                failure = self._call.failure(problem)
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure
 
     def _shown(self, event: sse.Event) -> sse.Event:
         hidden = self._call.hidden
@@ -132,72 +142,19 @@ class EventStream:
 
     def _leave(self, complete: bool) -> None:
         with self._leaving:
-            body, self._body = self._body, None
-        if body is not None:
-            body.leave(complete)
+            left, self._body = self._body, None
+        if left is not None:
+            left.leave(complete)
 
 
 def _check_plain(response: Any, headers: dict[str, str]) -> None:
     """What is encoded would pass for a stream without events."""
     for name in ("content-encoding", "transfer-encoding"):
         if headers.get(name, "").lower() not in ("", "identity", "chunked"):
-            transport.leave(response, complete=False)
+            body.leave(response, complete=False)
             text = "the stream comes as %s, which was not asked for" % headers[name]
             raise errors.RemoteServiceError(response.status, None, text, _log_id(headers))
 
 
 def _log_id(headers: dict[str, str]) -> str:
     return next((headers[name][:256] for name in answers.LOG_ID_HEADERS if headers.get(name)), "")
-
-
-class _Body:
-    """The body of a response, read as it arrives.
-
-    urllib3 waits until a whole chunk is there, or as many bytes as were asked for; http.client's response within does
-    not. ``framed`` says whether the end of the body is marked, so that one that breaks off is noticed.
-    """
-
-    def __init__(self, response: Any, call: transport.Call) -> None:
-        self._response = response
-        self._raw = response._fp
-        self._end = call.end
-        # All the way down, because a pool of the program's own knows nothing of deadlines.
-        self._sock = getattr(getattr(self._raw.fp, "raw", None), "_sock", None)
-        self._timeout = self._sock.gettimeout() if self._sock is not None else None
-        self.framed = bool(self._raw.chunked) or self._raw.length is not None
-
-    def read(self) -> bytes:
-        """What has arrived, as soon as something has; ``b""`` at the end.
-
-        Raises:
-            OSError: the connection broke off, what came is no chunk, or the time is up.
-        """
-        left = self._end - monotonic()
-        if left <= 0:
-            raise socket.timeout("the request's time is up")
-        if self._sock is not None:
-            self._sock.settimeout(left)
-        try:
-            piece: bytes = self._raw.read1(transport.PIECE_BYTES)
-        except http.client.HTTPException as problem:
-            raise ConnectionError("the answer broke off, or is no chunked body") from problem
-        if self._raw.chunked and (self._raw.chunk_left or 0) < 0:
-            raise ConnectionError("the length of a chunk is negative")
-        if not piece and self._raw.length:
-            raise ConnectionError("the answer broke off, %d bytes before its end" % self._raw.length)
-        return piece
-
-    def wake(self) -> None:
-        """End the connection for both sides, so that a thread that waits in ``read`` goes on."""
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-        except (OSError, AttributeError):  # it has ended already, or is no socket
-            pass
-
-    def leave(self, complete: bool) -> None:
-        """Give the connection back; closed, unless all of the body was read."""
-        if complete:
-            if self._sock is not None and self._sock.fileno() >= 0:
-                self._sock.settimeout(self._timeout)  # what was left is not for the next request
-            self._raw.close()  # http.client takes no other request on the connection before
-        transport.leave(self._response, complete)

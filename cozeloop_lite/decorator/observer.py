@@ -11,8 +11,7 @@ import functools
 import itertools
 from time import time_ns
 
-from .. import client as clients
-from .. import logger
+from .. import clients, logger
 from ..trace import depth, failure, values
 from ..trace.span import NOOP
 from . import signatures

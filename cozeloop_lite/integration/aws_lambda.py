@@ -21,8 +21,7 @@ import itertools
 import threading
 from time import monotonic, time
 
-from .. import client as clients
-from .. import logger
+from .. import clients, logger
 from ..propagation import extract
 from ..trace import depth, ids, values
 from ..trace.span import NOOP

@@ -1,0 +1,208 @@
+"""The connections, and the deadline that a whole request must keep on them.
+
+urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever, and
+so does a host with many addresses of which none answers. Here connecting, sending and every read of an answer, headers
+included, may only take what is left of the request's time. This module imports urllib3, so it is itself imported with
+the first request.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import threading
+from time import monotonic
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+from . import proxies
+
+"".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
+
+LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
+
+_request = threading.local()  # .deadline: when the request of this thread must be over (monotonic seconds)
+
+
+class Deadline:
+    """``with Deadline(end):`` what this thread does on the network is over by then (monotonic seconds), or fails."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+        self._outer: float | None = None
+
+    def __enter__(self) -> Deadline:
+        self._outer = _current()  # a signal handler may make a request in the middle of another
+        _request.deadline = self._end
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _request.deadline = self._outer
+
+
+def _current() -> float | None:
+    return getattr(_request, "deadline", None)
+
+
+def _left(deadline: float) -> float:
+    """Seconds that are left; at least a millisecond, since 0 means something else to a socket."""
+    return max(0.001, deadline - monotonic())
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket, each time waiting no longer than until the deadline."""
+
+    def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise socket.timeout("the request's time is up")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        deadline = _current()
+        if deadline is not None:
+            raw = self.fp.detach()
+            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
+
+
+class _HTTPConnection(HTTPConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
+
+    def send(self, data: Any) -> None:
+        _limit(self)
+        super().send(data)
+
+
+class _HTTPSConnection(HTTPSConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
+
+    def send(self, data: Any) -> None:
+        _limit(self)
+        super().send(data)
+
+
+def _limit(connection: Any) -> None:
+    """A connection that is used again still has the timeout with which the answer before was read."""
+    deadline = _current()
+    if deadline is not None and connection.sock is not None:
+        connection.sock.settimeout(_left(deadline))
+
+
+def _connected(connection: Any, connect: Any) -> Any:
+    """A socket to the first address of the host that answers; each gets its share of the time that is left."""
+    deadline = _current()
+    if deadline is None:
+        return connect()
+    name = connection._dns_host
+    addresses = _addresses(connection, name)
+    try:
+        while True:
+            connection._dns_host = addresses.pop(0)
+            connection.timeout = _left(deadline) / (len(addresses) + 1)
+            try:
+                sock = connect()
+            except (ConnectTimeoutError, NewConnectionError):
+                if addresses and monotonic() < deadline:
+                    continue
+                raise
+            sock.settimeout(_left(deadline))  # what comes next may be a TLS handshake
+            return sock
+    finally:
+        connection._dns_host = name
+
+
+def _addresses(connection: Any, name: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), connection.port, allowed_gai_family(), socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise NewConnectionError(connection, "the name %s cannot be resolved: %s" % (name, problem)) from problem
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class Pools:
+    """The pools of a client, one for each way out: directly, and through each proxy that the environment names.
+
+    Args:
+        given: a pool of the program's own, for every request; the environment then has no say.
+    """
+
+    def __init__(self, given: Any = None) -> None:
+        self._given = given
+        self._made: dict[Any, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def of(self, url: str) -> tuple[Any, proxies.Proxy | None]:
+        """The pool for a request to ``url``, and the proxy that it goes through.
+
+        Raises:
+            InvalidParamError: the environment names what cannot be used as a proxy.
+        """
+        if self._given is not None:
+            return self._given, None
+        proxy = proxies.proxy_for(url)
+        key = proxy.key() if proxy is not None else None
+        with self._lock:
+            pool = self._made.get(key)
+            if pool is None:
+                pool = self._made[key] = _pool(proxy)
+            return pool, proxy
+
+    def clear(self) -> None:
+        """Close idle connections, but not those of a pool of the program's own."""
+        with self._lock:
+            made, self._made = self._made, {}
+        for pool in made.values():
+            pool.clear()
+
+
+def _pool(proxy: proxies.Proxy | None) -> urllib3.PoolManager:
+    """A pool whose connections keep the deadline of the request they serve, and check who the server is."""
+    settings: dict[str, Any] = {"num_pools": 4, "maxsize": 8, "cert_reqs": "CERT_REQUIRED"}
+    if proxy is None:
+        pool = urllib3.PoolManager(**settings)
+    else:
+        pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **settings)
+    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    return pool
+
+
+def forget_connections(pool: Any) -> None:
+    """In a forked child: the connections that ``pool`` has are the parent's."""
+    if hasattr(pool, "pools"):
+        pool.pools = type(pool.pools)()  # not clear(): its lock may be held by a thread that stayed in the parent
