@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator, Mapping, NoReturn
 
     from .api.client import ApiClient
+    from .check.report import Report
     from .entities.prompt import ExecuteResult, Message, Prompt
     from .entities.trace import Trace, TraceSpan
     from .prompt.execute_stream import ExecuteStreamReader
@@ -184,6 +185,12 @@ class Client:
             span_list_type=span_list_type,
             page_size=page_size,
         )
+
+    def check(self, *, send_span: bool = True, timeout: float = 5) -> Report:
+        """What is wrong with the settings, found step by step: see :func:`cozeloop_lite.check.subject.check_client`."""
+        from .check.subject import check_client
+
+        return check_client(self, send_span=send_span, timeout=timeout)
 
     def flush(self, timeout: float = 10) -> bool:
         """Send what is finished now, and wait for it: see :meth:`Tracer.flush`."""
