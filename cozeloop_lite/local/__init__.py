@@ -10,6 +10,11 @@ gets in sqlite, and says beside each span what the platform would have refused, 
         for span in server.store.spans():
             print(span["span_name"], span["warnings"])
 
+A client can search what arrived, and attach feedback to it.
+
+It serves prompts, too, and executes them without a model: those of a folder, ``StandInServer(prompts="folder")``, and
+those that a test puts there, ``server.prompts.put({"prompt_key": ..., "versions": ...})``; see ``local/prompts.py``.
+
 From a shell: ``python -m cozeloop_lite serve``. Nothing of the SDK imports this package.
 """
 

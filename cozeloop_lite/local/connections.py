@@ -22,7 +22,8 @@ from .. import __version__
 if TYPE_CHECKING:
     from typing import Any
 
-    from .server import Answer, StandInServer
+    from .answers import Answer
+    from .server import StandInServer
 
 MAX_BODY_BYTES = 20 * 1024 * 1024  # contract 1.1
 IDLE_SECONDS = 60  # a connection that says nothing for so long is closed
@@ -117,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the standard library would write to stderr."""
 
     def _send(self, answer: Answer) -> None:
+        if answer.pieces is not None:
+            self._send_stream(answer)
+            return
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -127,6 +131,26 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
         self.wfile.flush()
+
+    def _send_stream(self, answer: Answer) -> None:
+        """Each piece leaves when it is there. A stream that breaks off is not ended: the client can tell."""
+        chunked = self.request_version != "HTTP/1.0"
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Cache-Control", "no-cache")  # contract 7; 1.1: no X-Log-ID here
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.close_connection = self.close_connection or not chunked
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.flush()
+        for piece in answer.pieces or ():
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            self.wfile.flush()
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.flush()
 
     def _refuse(self, status: int) -> None:
         self.close_connection = True

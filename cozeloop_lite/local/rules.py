@@ -10,21 +10,28 @@ raised as ``Refusal`` with its code and message; what it loses in silence become
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+from .binding import (
+    boolean,
+    double,
+    i32,
+    i64,
+    i64_in_map,
+    is_number,
+    map_of,
+    optional_i64,
+    quote,
+    read_object,
+    string,
+    unbindable,
+)
+from .codes import INVALID_PARAM, TRACE_NO_ACCESS, Refusal, internal_error, invalid_trace_param
 
-NO_ACCESS = 602000101  # contract 1.2
-UNBINDABLE = 602000201  # contract 1.4
-INVALID_PARAM = 602000202  # contract 1.2 and 3
-INTERNAL = 602000702  # contract 1.2: also a missing Authorization header
-UPLOAD_RPC = 602000703  # contract 1.2
-TRACE_NO_ACCESS = 600900101  # contract 2.1, step 6
-TRACE_INVALID_PARAM = 600904002  # contract 2.1
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
 MAX_SPANS = 100  # contract 2.1, step 8
 MAX_SPAN_BYTES = 10 * 1024 * 1024  # contract 2.1, step 9
@@ -53,16 +60,6 @@ CLIPPED_FIELDS = (  # contract 2.3
 
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}")
-
-
-class Refusal(Exception):
-    """The platform refuses the whole request: ``code`` and ``msg`` of its envelope."""
-
-    def __init__(self, code: int, msg: str) -> None:
-        super().__init__(f"{code} {msg}")
-        self.code = code
-        self.msg = msg
 
 
 @dataclass
@@ -93,37 +90,23 @@ def ingest(body: bytes, content_type: str, now_micros: int, workspace_id: str | 
 
 def decode_request(body: bytes, content_type: str) -> list[Arrival]:
     """Bind the body. Any value of a wrong type fails the whole request; unknown keys are ignored (and reported)."""
-    if content_type.split(";")[0].strip().lower() != "application/json" or not body:
-        return []  # contract 1.1: the body is not bound and the request looks empty
-    try:
-        text = body.decode("utf-8")
-        notes = []
-    except UnicodeDecodeError:
-        text = body.decode("utf-8", "replace")
-        notes = ["the request was not valid UTF-8: broken bytes became U+FFFD"]
-    try:
-        document = json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise _unbindable("the JSON is nested too deeply") from None
-    except ValueError as error:
-        raise _unbindable(f"the body is not JSON: {error}") from None
-    if document is None:
-        return []
-    if not isinstance(document, dict):
-        raise _unbindable("the body must be a JSON object")
-    spans = {key.lower(): value for key, value in document.items()}.get("spans")
+    document, notes = read_object(body, content_type)
+    spans = document.get("spans")
     if spans is None:
         return []
-    if not isinstance(spans, list):
-        raise _unbindable("spans must be an array")
-    return [_decode_span(raw, f"spans[{position}]", notes) for position, raw in enumerate(spans)]
+    try:
+        if not isinstance(spans, list):
+            raise ValueError("spans must be an array")
+        return [_decode_span(raw, f"spans[{position}]", notes) for position, raw in enumerate(spans)]
+    except ValueError as error:
+        raise unbindable(str(error)) from None
 
 
 def _decode_span(raw: Any, path: str, notes: list[str]) -> Arrival:
     if raw is None:
-        raise Refusal(INTERNAL, "Service Internal Error")  # a null pointer there: the handler panics
+        raise internal_error()  # a null pointer there: the handler panics
     if not isinstance(raw, dict):
-        raise _unbindable(f"{path} must be an object")
+        raise ValueError(f"{path} must be an object")
     arrival = Arrival({name: default() for name, (_, default) in _FIELDS.items()}, list(notes))
     unknown = []
     for key, value in raw.items():
@@ -137,91 +120,17 @@ def _decode_span(raw: Any, path: str, notes: list[str]) -> Arrival:
     return arrival
 
 
-def _unbindable(detail: str) -> Refusal:
-    return Refusal(UNBINDABLE, f"invalid request, err: {detail}")
-
-
-def _parse_int(digits: str) -> Any:
-    # Python's int() takes quadratic time; no 64-bit integer has more than 20 characters.
-    return int(digits) if len(digits) <= 20 else float(digits)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _string(value: Any, path: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _unbindable(f"{path} must be a string")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:  # an escaped lone surrogate; Go reads it as U+FFFD
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
-
-
-def _i64(value: Any, path: str) -> int:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
-        return value
-    raise _unbindable(f"{path} must be a 64-bit integer, as a number or a decimal string")
-
-
-def _optional_i64(value: Any, path: str) -> int | None:
-    return None if value is None else _i64(value, path)
-
-
-def _i64_in_map(value: Any, path: str) -> int:
-    return 0 if value is None else _i64(value, path)
-
-
-def _i32(value: Any, path: str) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 31) <= value < 1 << 31:
-        return value
-    raise _unbindable(f"{path} must be a 32-bit integer")
-
-
-def _double(value: Any, path: str) -> float:
-    if value is None:
-        return 0.0
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise _unbindable(f"{path} must be a number")
-
-
-def _bool(value: Any, path: str) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise _unbindable(f"{path} must be true or false")
-
-
-def _map_of(decode: Callable[[Any, str], Any]) -> Callable[[Any, str], dict[str, Any]]:
-    def decode_map(value: Any, path: str) -> dict[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise _unbindable(f"{path} must be an object")
-        return {_string(key, path): decode(item, f"{path}[{quote(key)}]") for key, item in value.items()}
-
-    return decode_map
-
-
 _FIELDS: dict[str, Any] = {  # InputSpan, contract 2: name -> (decoder, zero value)
-    "started_at_micros": (_i64, int),
-    "duration_micros": (_optional_i64, lambda: None),
-    "duration": (_i64, int),
-    "status_code": (_i32, int),
+    "started_at_micros": (i64, int),
+    "duration_micros": (optional_i64, lambda: None),
+    "duration": (i64, int),
+    "status_code": (i32, int),
 }
-_FIELDS.update(dict.fromkeys((*CLIPPED_FIELDS, "log_id", "service_name", "call_type"), (_string, str)))
-_FIELDS.update({name: (_map_of(_string), dict) for name in ("system_tags_string", "tags_string", "tags_bytes")})
-_FIELDS.update({name: (_map_of(_i64_in_map), dict) for name in ("system_tags_long", "tags_long")})
-_FIELDS.update({name: (_map_of(_double), dict) for name in ("system_tags_double", "tags_double")})
-_FIELDS["tags_bool"] = (_map_of(_bool), dict)
+_FIELDS.update(dict.fromkeys((*CLIPPED_FIELDS, "log_id", "service_name", "call_type"), (string, str)))
+_FIELDS.update({name: (map_of(string), dict) for name in ("system_tags_string", "tags_string", "tags_bytes")})
+_FIELDS.update({name: (map_of(i64_in_map), dict) for name in ("system_tags_long", "tags_long")})
+_FIELDS.update({name: (map_of(double), dict) for name in ("system_tags_double", "tags_double")})
+_FIELDS["tags_bool"] = (map_of(boolean), dict)
 
 
 # --- what is refused at once, contract 2.1 ----------------------------------------------------------------------------
@@ -230,32 +139,28 @@ _FIELDS["tags_bool"] = (_map_of(_bool), dict)
 def check_request(arrivals: list[Arrival], body_bytes: int, allowed_workspace: str | None = None) -> None:
     """The synchronous checks, in the platform's order."""
     if not arrivals:
-        raise _invalid("no spans provided")
+        raise invalid_trace_param("no spans provided")
     workspaces = {arrival.span["workspace_id"] for arrival in arrivals}
     if len(workspaces) > 1:
-        raise _invalid("spans space id is not the same")
+        raise invalid_trace_param("spans space id is not the same")
     workspace = workspaces.pop()
     if not workspace:
         return  # skipped without a word; check_validity says it
     if not is_number(workspace):
-        raise _invalid("invalid workspace_id")
-    if int(workspace) <= 0:
-        raise Refusal(INVALID_PARAM, "invalid param,invalid space_id in request")
-    if allowed_workspace is not None and int(workspace) != int(allowed_workspace):
-        raise Refusal(TRACE_NO_ACCESS, "no access permission")
+        raise invalid_trace_param("invalid workspace_id")
+    check_workspace(int(workspace), allowed_workspace)
     if len(arrivals) > MAX_SPANS:
-        raise _invalid("max span length exceeded")
+        raise invalid_trace_param("max span length exceeded")
     if body_bytes > MAX_SPAN_BYTES and any(_wire_bytes(arrival.span) > MAX_SPAN_BYTES for arrival in arrivals):
-        raise _invalid("span size too large")
+        raise invalid_trace_param("span size too large")
 
 
-def is_number(workspace_id: str) -> bool:
-    """Whether the platform can parse a workspace id: a decimal 64-bit integer."""
-    return bool(_DECIMAL.fullmatch(workspace_id)) and -(1 << 63) <= int(workspace_id) < 1 << 63
-
-
-def _invalid(detail: str) -> Refusal:
-    return Refusal(TRACE_INVALID_PARAM, f"invalid param,{detail}")
+def check_workspace(workspace_id: int, allowed: str | None) -> None:
+    """Whether a request about spans may name this workspace, contract 1.2."""
+    if workspace_id <= 0:
+        raise Refusal(INVALID_PARAM, "invalid param,invalid space_id in request")
+    if allowed is not None and workspace_id != int(allowed):
+        raise Refusal(TRACE_NO_ACCESS, "no access permission")
 
 
 def _wire_bytes(span: dict[str, Any]) -> int:
@@ -378,11 +283,6 @@ def _cut(text: str, limit: int) -> str | None:
 
 
 # --- names in messages ------------------------------------------------------------------------------------------------
-
-
-def quote(key: str) -> str:
-    """A name as a message may show it: short, and its control characters escaped."""
-    return repr(key if len(key) <= 40 else key[:40] + "…")
 
 
 def _names(keys: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The stand-in server: CozeLoop's ingest and upload endpoints over HTTP, for development and tests.
+"""The stand-in server: CozeLoop's endpoints for traces, feedback, files and prompts, for development and tests.
 
 It answers as the open-source platform does, mostly HTTP 200 with a code in the envelope, and stores what it gets.
 Whatever arrives, it lives on and quotes no token: requests come from programs under development.
@@ -8,45 +8,35 @@ Whatever arrives, it lives on and quotes no token: requests come from programs u
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import threading
 import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from . import rules
+from . import codes, rules
+from .answers import Answer, json_answer, phrase, text_answer
+from .binding import is_number, quote
+from .codes import Refusal
 from .connections import HTTPServer
+from .feedback_endpoints import PATH as FEEDBACK
+from .feedback_endpoints import FeedbackEndpoints
 from .multipart import parse_multipart
+from .prompt_endpoints import EXECUTE, EXECUTE_STREAMING, MGET, PromptEndpoints, stream_refusal
+from .prompt_folder import PromptFolder
+from .prompts import Prompts
+from .search_endpoints import SPANS, TRACE, TRACES, TREE, SearchEndpoints
 from .store import Store
+from .tree import escape
 
 if TYPE_CHECKING:
     from email.message import Message
-    from typing import Any, Callable
+    from typing import Callable
 
 _MAX_TRACES = 1000
+_MAX_SAID = 500  # characters of a refusal
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBER = re.compile(r"[0-9]{1,18}")
-
-
-class Answer(NamedTuple):
-    status: int
-    content_type: str
-    body: bytes
-
-
-def _json_answer(document: Any, status: int = 200) -> Answer:
-    return Answer(status, "application/json; charset=utf-8", json.dumps(document, ensure_ascii=False).encode("utf-8"))
-
-
-def _text_answer(status: int) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", _phrase(status).encode("ascii"))
-
-
-def _phrase(status: int) -> str:
-    # Contract 1.1 gives the text of 413; newer Pythons have another.
-    return "Request Entity Too Large" if status == 413 else HTTPStatus(status).phrase
 
 
 class StandInServer:
@@ -54,9 +44,12 @@ class StandInServer:
 
     ``host``, ``port``: where to listen; port 0 picks a free one, see ``url``. ``db``: file name of the sqlite database,
     or ``":memory:"``. ``token``: the only bearer token accepted; None accepts any that is not empty. ``workspace_id``:
-    the only workspace the token may write to; None allows all. ``log``: called with one line for each batch, file,
-    refusal and warning, from the server's threads. Raises ``OSError`` when the address is taken, ``sqlite3.Error``
-    when the database cannot be opened.
+    the only workspace the token may write to; None allows all. ``prompts``: a folder of JSON files, each a prompt to
+    serve, read again when they change (their form: ``local/prompts.py``); prompts can be put there without files, too:
+    ``server.prompts.put(document)``. ``search_qps``: how many searches it answers to a workspace in one second; the
+    platform 10, None any number. ``log``: called with one line for each batch, file, search, refusal and warning, from
+    the server's threads. Raises ``OSError`` when the address is taken, ``NotADirectoryError`` when there is no such
+    folder, ``sqlite3.Error`` when the database cannot be opened.
 
     >>> with StandInServer() as server:
     ...     print(server.url, server.store.spans())
@@ -70,8 +63,12 @@ class StandInServer:
         token: str | None = None,
         workspace_id: str | None = None,
         *,
+        prompts: str | None = None,
+        search_qps: int | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
+        self._log = log
+        self.prompts = Prompts(None if prompts is None else PromptFolder(prompts, self._say))
         self._http = HTTPServer(host, port, self)
         try:
             self.store = Store(db)
@@ -80,10 +77,24 @@ class StandInServer:
             raise
         self._token = token
         self._workspace_id = workspace_id
-        self._log = log
         self._judging = threading.Lock()
         self._thread: threading.Thread | None = None
         self._started = False
+        prompt = PromptEndpoints(self.prompts, workspace_id, self._say)
+        search = SearchEndpoints(self.store, workspace_id, search_qps, self._say)
+        self._feedback = FeedbackEndpoints(self.store, workspace_id, self._say)
+        self._routes: dict[str, Callable[[str, bytes], Answer]] = {
+            "/v1/loop/traces/ingest": self._ingest,
+            "/v1/loop/files/upload": self._upload,
+            MGET: prompt.mget,
+            EXECUTE: prompt.execute,
+            EXECUTE_STREAMING: prompt.execute_streaming,
+            FEEDBACK: self._feedback.put,
+            TRACE: search.trace,
+            TREE: search.tree,
+            SPANS: search.spans,
+            TRACES: search.traces,
+        }
 
     @property
     def port(self) -> int:
@@ -138,43 +149,49 @@ class StandInServer:
         """The answer to one request, whose body has been read."""
         path, _, query = target.partition("?")
         if method == "GET" and path == "/ping":
-            return _json_answer({"code": 0, "msg": ""})
+            return json_answer({"code": 0, "msg": ""})
         if method == "GET" and path.startswith("/api/"):
             return self._read(path, query, headers)
         self.store.count("requests")
-        routes = {"/v1/loop/traces/ingest": self._ingest, "/v1/loop/files/upload": self._upload}
-        route = routes.get(path) if method == "POST" else None
-        if route is None:
+        deletes = method == "DELETE" and path == FEEDBACK
+        route = self._routes.get(path)
+        if route is None or not (deletes or method == "POST"):
             return self.refuse(404)
+        opened = False  # contract 7: once a stream is open, an error is an event in it
         try:
             self._check_token(headers.get("Authorization") or "")
+            opened = path == EXECUTE_STREAMING
+            if deletes:
+                return self._feedback.delete(query)
             return route(headers.get("Content-Type") or "", body)
-        except rules.Refusal as refusal:
+        except Refusal as refusal:
             self.store.count(str(refusal.code))
-            self._say(f"refused {path}: {refusal.code} {refusal.msg}")
-            return _json_answer({"code": refusal.code, "msg": refusal.msg})
+            reason = refusal.extra.get("invalid_param")
+            said = f"{refusal.msg}: {reason}" if reason else refusal.msg
+            self._say(f"refused {path}: {refusal.code} {escape(said, _MAX_SAID)}")
+            return stream_refusal(refusal) if opened else json_answer({"code": refusal.code, "msg": refusal.msg})
 
     def refuse(self, status: int) -> Answer:
         """The platform's plain-text answer where a request does not reach its handlers."""
         self.store.count(str(status))
-        self._say(f"refused: HTTP {status} {_phrase(status)}")
-        return _text_answer(status)
+        self._say(f"refused: HTTP {status} {phrase(status)}")
+        return text_answer(status)
 
     def panic(self, error: Exception) -> Answer:
         """The platform's answer when a handler fails, contract 1.2."""
         self._say(f"internal error: {type(error).__name__}")
-        return _json_answer({"code": rules.INTERNAL, "msg": "Service Internal Error"})
+        return json_answer({"code": codes.INTERNAL, "msg": "Service Internal Error"})
 
     def _check_token(self, authorization: str) -> None:
         if not authorization:
-            raise rules.Refusal(rules.INTERNAL, "Service Internal Error")
+            raise Refusal(codes.INTERNAL, "Service Internal Error")
         token = authorization[7:] if authorization.startswith("Bearer ") else authorization  # contract 1.2: bare works
         if self._token is None:
             accepted = token not in ("", "Bearer") and " " not in token
         else:
             accepted = hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode("utf-8", "replace"))
         if not accepted:
-            raise rules.Refusal(rules.NO_ACCESS, "no access permission")
+            raise Refusal(codes.NO_ACCESS, "no access permission")
 
     def _ingest(self, content_type: str, body: bytes) -> Answer:
         with self._judging:  # one at a time: 20 MiB of JSON can take 1 GiB once parsed
@@ -182,54 +199,56 @@ class StandInServer:
             self.store.add_spans(arrivals)
         dropped = sum(arrival.dropped for arrival in arrivals)
         would = f", of which the platform would have dropped {dropped}" if dropped else ""
-        workspace = rules.quote(arrivals[0].span["workspace_id"])
+        workspace = quote(arrivals[0].span["workspace_id"])
         self._say(f"accepted {len(arrivals)} span(s) for workspace {workspace}{would}")
         for arrival in arrivals:
             for warning in arrival.warnings:
-                self._say(f"  warning: span {rules.quote(arrival.span['span_name'])}: {warning}")
-        return _json_answer({"code": 0, "msg": ""})
+                self._say(f"  warning: span {quote(arrival.span['span_name'])}: {warning}")
+        return json_answer({"code": 0, "msg": ""})
 
     def _upload(self, content_type: str, body: bytes) -> Answer:
         parts = parse_multipart(content_type, body)
         file = next((part for part in parts if part.name == "file" and part.filename), None)
         workspace_ids = [part.content.decode("utf-8", "replace") for part in parts if part.name == "workspace_id"]
         if file is None or not workspace_ids or not workspace_ids[0]:
-            raise rules.Refusal(rules.INVALID_PARAM, "invalid param")
+            raise Refusal(codes.INVALID_PARAM, "invalid param")
         workspace_id = workspace_ids[0]
-        if not rules.is_number(workspace_id):
-            raise rules.Refusal(rules.INTERNAL, "Service Internal Error")
+        if not is_number(workspace_id):
+            raise Refusal(codes.INTERNAL, "Service Internal Error")
         if int(workspace_id) <= 0:
-            raise rules.Refusal(rules.UPLOAD_RPC, "invalid param,invalid space_id in request")
+            raise Refusal(codes.UPLOAD_RPC, "invalid param,invalid space_id in request")
         if self._workspace_id is not None and int(workspace_id) != int(self._workspace_id):
-            raise rules.Refusal(rules.NO_ACCESS, "no access permission")
+            raise Refusal(codes.NO_ACCESS, "no access permission")
         replaced = self.store.add_file(workspace_id, file.filename, file.content)
         what = "which replaces one of the same name" if replaced else f"workspace {workspace_id}"
-        self._say(f"accepted file {rules.quote(file.filename)}, {len(file.content)} bytes, {what}")
+        self._say(f"accepted file {quote(file.filename)}, {len(file.content)} bytes, {what}")
         stored_as = f"{workspace_id}/{file.filename}"
-        return _json_answer({"code": 0, "msg": "", "data": {"bytes": str(len(body)), "file_name": stored_as}})
+        return json_answer({"code": 0, "msg": "", "data": {"bytes": str(len(body)), "file_name": stored_as}})
 
     # --- the read API, which the platform does not have ---
 
     def _read(self, path: str, query: str, headers: Message) -> Answer:
         if not self._may_read(headers):
-            return _text_answer(403)
+            return text_answer(403)
         if path == "/api/stats":
-            return _json_answer(self.store.stats())
+            return json_answer(self.store.stats())
         if path == "/api/traces":
             asked = parse_qs(query).get("limit", ["50"])[0]
             limit = int(asked) if _NUMBER.fullmatch(asked) else 50
-            return _json_answer({"traces": self.store.traces(min(limit, _MAX_TRACES))})
+            return json_answer({"traces": self.store.traces(min(limit, _MAX_TRACES))})
+        if path == "/api/prompts":
+            return json_answer({"prompts": self.prompts.listed()})
         if path.startswith("/api/traces/"):
             trace_id = unquote(path[len("/api/traces/") :])
             spans = self.store.spans(trace_id)
-            return _json_answer({"trace_id": trace_id, "spans": spans}) if spans else _text_answer(404)
-        return _text_answer(404)
+            return json_answer({"trace_id": trace_id, "spans": spans}) if spans else text_answer(404)
+        return text_answer(404)
 
     def _may_read(self, headers: Message) -> bool:
         if self._token is not None:
             try:
                 self._check_token(headers.get("Authorization") or "")
-            except rules.Refusal:
+            except Refusal:
                 return False
             return True
         # Without a token, a web page could read the traces of who visits it by giving its own name a local address.

@@ -1,4 +1,4 @@
-"""What the stand-in server keeps: spans, their warnings, files and counts, in one sqlite database.
+"""What the stand-in server keeps: spans, their warnings, feedback, files and counts, in one sqlite database.
 
 A file survives a restart of the server; ``":memory:"`` ends with it. The threads of the server share one connection
 under one lock: sqlite writes one at a time anyway, and a batch is committed before it is answered.
@@ -11,12 +11,14 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .feedback import SCHEMA as FEEDBACK_SCHEMA
+from .feedback import Feedback, FeedbackTable
 from .files import warnings as file_warnings
 
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Any, Iterable, Iterator
 
     from .rules import Arrival
 
@@ -27,6 +29,7 @@ CREATE TABLE IF NOT EXISTS spans (
     span_name TEXT NOT NULL, received_at_micros INTEGER NOT NULL,
     dropped INTEGER NOT NULL, duplicate INTEGER NOT NULL, span TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace_id, span_id);
+CREATE INDEX IF NOT EXISTS spans_by_start ON spans (started_at_micros, span_id, id, dropped, duplicate);
 CREATE TABLE IF NOT EXISTS warnings (id INTEGER PRIMARY KEY, span INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS warnings_by_span ON warnings (span);
 CREATE TABLE IF NOT EXISTS files (
@@ -44,11 +47,29 @@ SELECT trace_id, count(*), sum(dropped), min(started_at_micros), max(started_at_
 FROM spans WHERE NOT duplicate GROUP BY trace_id ORDER BY max(id) DESC LIMIT ?
 """
 
+# From a place on, downwards: the start, span id and row that were the last ones. The index has them in this order.
+_NEWEST = """
+SELECT started_at_micros, span_id, id FROM spans
+WHERE NOT dropped AND NOT duplicate {} AND started_at_micros BETWEEN ? AND ?
+  AND (started_at_micros < ? OR span_id < ? OR (span_id = ? AND id < ?))
+ORDER BY started_at_micros DESC, span_id DESC, id DESC LIMIT ?
+"""
+_CHUNK = 500  # rows
+
+
+class StoredSpan(NamedTuple):
+    """A span that the platform would show: its fields as in ``Store.spans``, its bytes as JSON, the feedback on it."""
+
+    fields: dict[str, Any]
+    size: int
+    feedback: list[Feedback]
+
 
 class Store:
     """The database behind a stand-in server.
 
-    ``db`` is a file name or ``":memory:"``. With ``read_only`` the file must exist and is not changed.
+    ``db`` is a file name or ``":memory:"``. With ``read_only`` the file must exist and is not changed. ``feedback``:
+    what was said about the spans.
     Raises ``sqlite3.Error`` when the file cannot be opened or is no database of a stand-in server.
     """
 
@@ -56,6 +77,7 @@ class Store:
         self._changed = threading.Condition(threading.RLock())
         target = Path(db).resolve().as_uri() + "?mode=ro" if read_only else db
         self._connection = sqlite3.connect(target, uri=read_only, check_same_thread=False, timeout=10)
+        self.feedback = FeedbackTable(self._connection, self._changed)
         try:
             self._prepare(read_only)
         except sqlite3.Error:
@@ -68,7 +90,7 @@ class Store:
             return
         self._connection.execute("PRAGMA journal_mode = WAL")  # a file may be read while the server writes
         self._connection.execute("PRAGMA synchronous = NORMAL")  # survives a crash of the process, which is the promise
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(_SCHEMA + FEEDBACK_SCHEMA)
 
     # --- writing ---
 
@@ -140,6 +162,34 @@ class Store:
         span["warnings"] += file_warnings(span["object_storage"], lambda key: self._has_file(workspace, key))
         span["dropped"] = bool(dropped)
         return span
+
+    def newest(
+        self, first: int, last: int, trace_id: str | None = None, below: tuple[int, str] | None = None
+    ) -> Iterator[StoredSpan]:
+        """The spans that began from ``first`` to ``last`` (in µs), by their start and their id, the latest first.
+
+        Only those that the platform would show, each once. ``trace_id``: of one trace. ``below``: only those after
+        this start and id. Each span is read when it is asked for: all of them may be more than fit into memory.
+        """
+        query = _NEWEST.format("" if trace_id is None else "AND trace_id = ?")
+        which = (first,) if trace_id is None else (trace_id, first)
+        start, span_id, row_id = (*below, 0) if below and below[0] <= last else (last + 1, "", 0)
+        while True:
+            values = (*which, start, start, span_id, span_id, row_id, _CHUNK)
+            with self._changed:
+                rows = self._connection.execute(query, values).fetchall()
+            for _, _, found in rows:
+                yield self._shown(found)
+            if len(rows) < _CHUNK:
+                return
+            start, span_id, row_id = rows[-1]
+
+    def _shown(self, row_id: int) -> StoredSpan:
+        query = "SELECT span, length(CAST(span AS BLOB)) FROM spans WHERE id = ?"
+        with self._changed:
+            text, size = self._connection.execute(query, (row_id,)).fetchone()
+            fields = json.loads(text)
+            return StoredSpan(fields, size, self.feedback.of(row_id, fields))
 
     def traces(self, limit: int = 50) -> list[dict[str, Any]]:
         """One summary a trace, the most recently received first."""

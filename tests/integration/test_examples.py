@@ -1,4 +1,4 @@
-"""``examples/trace``: each program runs as people start it, and what it says it sends is what arrives."""
+"""The short programs in ``examples``: each runs as people start it, and what it says it does is what arrives."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from cozeloop_lite.local import StandInServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "examples" / "trace"
+PROMPTS = ROOT / "examples" / "prompts"
 PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+PROMPT_PROGRAMS = sorted(path.stem for path in (ROOT / "examples" / "prompt").glob("*.py") if path.stem != "__init__")
 BAGGAGE = {"user_id": "uid-123", "message_id": "msg-123", "thread_id": "thread-123"}
 
 
-def run_example(name, **settings):
+def run_example(name, package="trace", **settings):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
     nowhere = "http://127.0.0.1:9"  # whoever asked a proxy for the way to this machine would fail
     return subprocess.run(
-        [sys.executable, "-m", "examples.trace." + name],
+        [sys.executable, "-m", "examples.%s.%s" % (package, name)],
         cwd=str(ROOT),
         env={**plain, "http_proxy": nowhere, "HTTP_PROXY": nowhere, "PYTHONIOENCODING": "utf-8", **settings},
         capture_output=True,
@@ -57,14 +59,14 @@ class Arrived:
 _arrived = {}
 
 
-def arrived(name):
+def arrived(name, package="trace", refused=None):
     if name not in _arrived:
-        with StandInServer(token="right", workspace_id="7") as server:
+        with StandInServer(token="right", workspace_id="7", prompts=str(PROMPTS)) as server:
             settings = {"COZELOOP_WORKSPACE_ID": "7", "COZELOOP_API_TOKEN": "right"}
-            result = run_example(name, COZELOOP_API_BASE_URL=server.url, **settings)
+            result = run_example(name, package, COZELOOP_API_BASE_URL=server.url, **settings)
             assert (result.returncode, result.stderr) == (0, "")
             assert server.store.warnings() == []
-            assert server.store.stats()["refused"] == {}
+            assert server.store.stats()["refused"] == (refused or {})
             _arrived[name] = Arrived(result.stdout, server.store.spans(), server.store.files())
     return _arrived[name]
 
@@ -96,16 +98,21 @@ def test_it_prints_the_id_of_the_one_trace_that_arrived(name):
     assert len({span["trace_id"] for span in found.spans}) == 1
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_it_is_short_and_can_be_copied_alone(name):
-    text = (FOLDER / (name + ".py")).read_text(encoding="utf-8")
+NEEDING_SETTINGS = [("trace", name) for name in PROGRAMS] + [("prompt", name) for name in PROMPT_PROGRAMS]
+NEEDING_SETTINGS.append(("feedback", "feedback"))
+OTHERS = [("feedback", "feedback"), ("auth", "oauth_jwt"), ("serverless", "lambda_handler")]
+
+
+@pytest.mark.parametrize("package, name", sorted({*NEEDING_SETTINGS, *OTHERS}))
+def test_it_is_short_and_can_be_copied_alone(package, name):
+    text = (ROOT / "examples" / package / (name + ".py")).read_text(encoding="utf-8")
     assert len(text.splitlines()) < 60
     assert not re.search(r"^\s*(from|import) +(\.|examples)", text, flags=re.M)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_without_settings_it_names_the_missing_one(name):
-    result = run_example(name)
+@pytest.mark.parametrize("package, name", NEEDING_SETTINGS)
+def test_without_settings_it_names_the_missing_one(package, name):
+    result = run_example(name, package)
     assert result.returncode == 1
     assert "COZELOOP_WORKSPACE_ID" in result.stderr.splitlines()[-1]
 
@@ -243,3 +250,119 @@ def test_transfer_makes_one_trace_of_two_services_with_either_family_of_headers(
     assert found.tree() == [("ParentSpan", kind, None)] + [("ChildSpan", kind, "ParentSpan")] * 3
     assert [span["input"] for span in found.spans[1:]] == ["both", "CozeLoop", "W3C"]
     assert [tags(span) for span in found.spans] == [BAGGAGE] * 4
+
+
+# -- prompts ----------------------------------------------------------------------------------------------------------
+
+
+def lines_of(name, **options):
+    return arrived(name, "prompt", **options).output.splitlines()
+
+
+def test_there_is_one_for_each_prompt_row_of_the_quick_start_and_two_more_and_the_readme_lists_them():
+    rows = ["hub", "with_jinja", "with_multi_part", "with_label", "ptaas"]
+    assert sorted(rows) == PROMPT_PROGRAMS
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `prompt/(\w+)\.py`", readme, flags=re.M) == rows
+
+
+def test_the_readme_lists_the_sample_prompts():
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+\.json)`", readme, flags=re.M)
+    assert sorted(listed) == sorted(path.name for path in PROMPTS.iterdir())
+
+
+def test_hub_gets_a_version_and_the_latest_and_formats_both():
+    system = "system: You are a guide in Shanghai. Answer in one sentence."
+    question = "user: Where is the best view?"
+    first = [system, question]
+    latest = ["version 0.0.2", system, "user: Hello!", "assistant: Hello. Ask me.", question]
+    own = [line.replace("Shanghai", "Beijing").replace("the best view", "it quiet") for line in first]
+    assert lines_of("hub")[1:] == first + latest + own
+
+
+def test_hub_records_what_was_got_and_formatted():
+    found = arrived("hub", "prompt")
+    pair = [("PromptHub", "prompt_hub", "answer"), ("PromptTemplate", "prompt", "answer")]
+    assert sorted(found.tree()[1:]) == sorted(pair * 3)
+    assert found.tree()[0] == ("answer", "custom", None)
+    assert found.output.startswith("trace %s\n" % found.spans[0]["trace_id"])
+    formatted = [span for span in found.spans if span["span_name"] == "PromptTemplate"]
+    assert [tags(span)["prompt_version"] for span in formatted] == ["0.0.1", "0.0.2", "0.0.1"]
+    assert [message["content"] for message in json.loads(formatted[1]["output"])["prompts"]][1:3] == [
+        "Hello!",
+        "Hello. Ask me.",
+    ]
+
+
+def test_with_jinja_renders_conditions_loops_and_filters():
+    assert lines_of("with_jinja") == [
+        "system: You plan 2 days in Shanghai. There are children.",
+        "user: 1. Shanghai Museum (closed on Monday)",
+        "2. Yu Garden",
+        "You plan 1 day in Beijing.",
+        "type of variable 'days' should be integer",
+    ]
+
+
+def test_with_multi_part_puts_images_in_their_place():
+    assert lines_of("with_multi_part") == [
+        "system: You describe pictures in English.",
+        "user: ",
+        "  text: Here they are, taken in Shanghai:",
+        "  image_url: https://www.coze.cn/favicon.ico",
+        "  text: and, much smaller,",
+        "  base64_data: data:image/png;base64,iVBORw0KGgoAAAANSU",
+        "  text: What do you see?",
+        "2 parts without pictures",
+    ]
+
+
+def test_with_label_follows_the_labels():
+    *lines, problem, fallback = lines_of("with_label", refused={"600501007": 1})
+    assert lines == [
+        "production is version 0.0.1",
+        "beta is version 0.0.2",
+        "0.0.1 is version 0.0.1, whatever the label",
+    ]
+    assert problem.startswith("not found: ")
+    assert "600501007" in problem
+    assert fallback == "in use: version 0.0.1"
+
+
+def test_ptaas_gets_the_answer_whole_and_in_pieces():
+    assert lines_of("ptaas")[1:] == [
+        "answer: Walk along the Bund at dusk, when the lights come on.",
+        "ended by stop, 19 tokens in",
+        "stream: And| at| {{night}}?|",
+    ]
+    found = arrived("ptaas", "prompt")
+    assert found.tree() == [
+        ("answer", "custom", None),
+        ("PromptExecute", "prompt_execute", "answer"),
+        ("PromptExecute", "prompt_execute_streaming", "answer"),
+    ]
+
+
+# -- feedback, OAuth, serverless ---------------------------------------------------------------------------------------
+
+
+def test_there_is_one_for_each_of_the_others_and_the_readme_lists_them():
+    files = [path for path in (ROOT / "examples").glob("*/*.py") if path.stem != "__init__"]
+    found = {(path.parent.name, path.stem) for path in files if path.parent.name not in ("trace", "prompt", "demo")}
+    assert found == set(OTHERS)
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `((?!trace|prompt|demo)\w+)/(\w+)\.py`", readme, flags=re.M) == OTHERS
+
+
+def test_feedback_is_attached_and_read_back():
+    found = arrived("feedback", "feedback")
+    assert found.output.splitlines() == [
+        "trace " + found.spans[0]["trace_id"],
+        "answer (agent)",
+        "  helpful = True",
+        "    write (model)",
+        "      accuracy = 0.9 because: Not every span is timed.",
+        "4 tokens in, 6 out",
+    ]
+    assert found.tree() == [("answer", "agent", None), ("write", "model", "answer")]

@@ -1,0 +1,1 @@
+"""Prompts: small programs, each of which can be copied on its own."""
