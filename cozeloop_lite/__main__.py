@@ -1,6 +1,7 @@
-"""The command line: ``python -m cozeloop_lite serve`` and ``python -m cozeloop_lite traces``.
+"""The command line: ``python -m cozeloop_lite serve``, ``... traces`` and ``... check``.
 
-For the developer who has no CozeLoop account at hand: a server to send spans to, and a look at what arrived.
+For the developer who has no CozeLoop account at hand: a server to send spans to, and a look at what arrived. For the
+one who has, and whose spans do not arrive: what is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from . import __version__
+from .check import command
 from .local import StandInServer
+from .local.binding import quote as quote_name
 from .local.store import Store
 from .local.tree import has_root, render, render_list
 
@@ -33,15 +36,26 @@ DEFAULT_PORT = 8888  # of the self-hosted platform, contract backend.md 1.1
 QUIET_SECONDS = 1.0  # a trace is drawn once nothing of it has arrived for so long
 _TICK_SECONDS = 0.2
 _URL_TIMEOUT_SECONDS = 10
+_MAX_KEYS = 10  # of prompts, in the greeting
 
 _SERVE_EXAMPLES = """\
 examples:
   python -m cozeloop_lite serve
   python -m cozeloop_lite serve --tree
   python -m cozeloop_lite serve --port 0 --db :memory:     (a free port, nothing kept)
+  python -m cozeloop_lite serve --prompts examples/prompts
 
 The server accepts spans as the platform does, and says beside each span what the platform
 would have refused, dropped or cut. Ctrl-C ends it.
+
+With --prompts it serves and executes the prompts of a folder, one JSON file each:
+  {"prompt_key": "greet",
+   "versions": {"0.0.1": {"prompt_template": {"template_type": "normal",
+     "messages": [{"role": "user", "content": "Greet {{name}}"}],
+     "variable_defs": [{"key": "name", "type": "string"}]}, "reply": "Hello!"}},
+   "labels": {"production": "0.0.1"}}
+or one version as the platform answers it. No model is called: executing a prompt answers
+its "reply", else the last message of the user. A file that changes is read again.
 """
 
 _TRACES_EXAMPLES = """\
@@ -72,13 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m cozeloop_lite", description="Tools for developing with CozeLoop without a CozeLoop server."
+        prog="python -m cozeloop_lite", description="Tools for developing with CozeLoop, and without its server."
     )
     parser.add_argument("--version", action="version", version=f"cozeloop_lite {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
     _add_serve(commands)
     _add_traces(commands)
+    command.add(commands)
     return parser
 
 
@@ -86,7 +101,7 @@ def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
         "serve",
         help="run a stand-in CozeLoop server",
-        description="Run a stand-in CozeLoop server that stores the spans and files it gets.",
+        description="Run a stand-in CozeLoop server that stores the spans and files it gets, and serves prompts.",
         epilog=_SERVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,6 +109,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 picks a free one (default: %(default)s)")
     serve.add_argument("--db", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)")
     serve.add_argument("--token", metavar="T", help="the only API token to accept (default: any)")
+    serve.add_argument("--prompts", metavar="DIR", type=_folder, help="folder of the prompts to serve (default: none)")
     serve.add_argument("--tree", action="store_true", help="draw each trace as a tree when it is complete")
     serve.set_defaults(run=_serve)
 
@@ -121,6 +137,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _folder(text: str) -> str:
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 31:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
@@ -133,7 +155,14 @@ def _positive(text: str) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     output = _Output()
     try:
-        server = StandInServer(arguments.host, arguments.port, arguments.db, arguments.token, log=output.write)
+        server = StandInServer(
+            arguments.host,
+            arguments.port,
+            arguments.db,
+            arguments.token,
+            prompts=arguments.prompts,
+            log=output.write,
+        )
     except OSError as error:
         hint = "; choose another --port" if error.errno == errno.EADDRINUSE else ""
         return _fail(f"cannot listen on {arguments.host} port {arguments.port}: {_reason(error)}{hint}")
@@ -157,8 +186,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]:
     kept = "in memory only" if arguments.db == ":memory:" else f"in the file {arguments.db}"
     token = "(the value of --token)" if arguments.token else "local"
+    source = f"prompts are in {arguments.prompts}" if arguments.prompts else "there are no prompts, see --prompts"
+    lines = [f"stand-in CozeLoop server on {server.url}, spans are kept {kept}, {source}; Ctrl-C ends it"]
+    if arguments.prompts:
+        keys = [quote_name(key) for key in sorted(server.prompts.documents())]
+        more = f" and {len(keys) - _MAX_KEYS} more" if len(keys) > _MAX_KEYS else ""
+        lines.append(f"prompts: {', '.join(keys[:_MAX_KEYS]) or 'none yet'}{more}")
     return [
-        f"stand-in CozeLoop server on {server.url}, spans are kept {kept}; Ctrl-C ends it",
+        *lines,
         "for the program that is to send its spans here:",
         f"  export COZELOOP_API_BASE_URL={server.url}",
         "  export COZELOOP_WORKSPACE_ID=1",

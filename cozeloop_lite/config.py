@@ -20,6 +20,7 @@ ENV_API_TOKEN = "COZELOOP_API_TOKEN"
 ENV_JWT_OAUTH_CLIENT_ID = "COZELOOP_JWT_OAUTH_CLIENT_ID"
 ENV_JWT_OAUTH_PRIVATE_KEY = "COZELOOP_JWT_OAUTH_PRIVATE_KEY"
 ENV_JWT_OAUTH_PUBLIC_KEY_ID = "COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID"
+ENV_REQUEST_TIMEOUT = "COZELOOP_REQUEST_TIMEOUT"  # milliseconds
 ENV_SPOOL_DIR = "COZELOOP_SPOOL_DIR"
 CN_BASE_URL = "https://api.coze.cn"
 
@@ -189,7 +190,9 @@ def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:
         return value  # type: ignore[no-any-return]
     if not value:
         raise errors.AuthInfoRequiredError(
-            "no access token: pass api_token=... (text, or a function that returns it) or set %s" % ENV_API_TOKEN
+            "no access token: pass api_token=... (text, or a function that returns it) or set %s; or, for OAuth, pass "
+            "jwt_oauth_client_id, jwt_oauth_private_key and jwt_oauth_public_key_id or set %s, %s and %s"
+            % (ENV_API_TOKEN, ENV_JWT_OAUTH_CLIENT_ID, ENV_JWT_OAUTH_PRIVATE_KEY, ENV_JWT_OAUTH_PUBLIC_KEY_ID)
         )
     return checked_token(value, "api_token (%s) is" % ENV_API_TOKEN)
 
@@ -198,14 +201,36 @@ def checked_token(value: Any, where: str) -> str:
     """``value`` as it can stand in a header. Errors say what it is like, never what it is."""
     if not isinstance(value, str):
         raise errors.AuthInfoRequiredError("%s a %s, not a str" % (where, type(value).__name__))
-    value = value.strip()
-    if value[:7].lower() == "bearer ":
-        value = value[7:].strip()
+    scheme, _, rest = value.strip().partition(" ")
+    value = rest.strip() if scheme.lower() == "bearer" else value.strip()
     if not value:
         raise errors.AuthInfoRequiredError("%s empty" % where)
     if not all(33 <= ord(char) < 127 for char in value):
         raise errors.AuthInfoRequiredError("%s no token: it contains blanks, line breaks or non-ASCII text" % where)
     return str(value)
+
+
+def request_timeout(argument: float | None) -> float:
+    """Seconds that a request may take."""
+    text = setting(None, ENV_REQUEST_TIMEOUT)
+    if argument is not None or not text:
+        return seconds("timeout", argument, TIMEOUT)
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < float("inf"):
+        raise errors.InvalidParamError(
+            "%s must be a number of milliseconds above 0, such as 3000, not %r" % (ENV_REQUEST_TIMEOUT, text)
+        )
+    return milliseconds / 1000
+
+
+def http_client(given: Any) -> Any:
+    """A pool of the program's own, or None."""
+    if given is not None and not callable(getattr(given, "urlopen", None)):
+        raise errors.InvalidParamError("http_client must be a urllib3.PoolManager, not a %s" % type(given).__name__)
+    return given
 
 
 def headers(given: Mapping[str, str] | None) -> dict[str, str]:

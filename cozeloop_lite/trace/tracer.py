@@ -50,7 +50,7 @@ class Tracer:
 
         if exporter is not None and not callable(getattr(exporter, "export_spans", None)):
             raise errors.InvalidParamError("exporter must be an object with a method export_spans(spans)")
-        conf = conf or TraceConfig()
+        conf = self.conf = conf or TraceConfig()
         limits = Limits(
             workspace_id,
             conf.normal_field_max_byte,

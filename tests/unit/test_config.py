@@ -173,3 +173,9 @@ def test_equal_settings_have_equal_keys():
     assert key(trace_finish_event_processor=one) == key(trace_finish_event_processor=one)
     assert key(trace_finish_event_processor=one) != key(trace_finish_event_processor=other)
     assert hash(key(trace_finish_event_processor=functools.partial(print)))
+
+
+@pytest.mark.parametrize("token", ["Bearer", "bearer ", " Bearer  "])
+def test_the_word_bearer_alone_is_no_token(token):
+    with pytest.raises(errors.AuthInfoRequiredError, match="empty"):
+        config.checked_token(token, "api_token is")
