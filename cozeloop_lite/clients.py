@@ -44,6 +44,7 @@ def new_client(
     workspace_id: str | None = None,
     api_token: str | Callable[[], str] | None = None,
     *,
+    api_token_ttl: float | None = None,
     jwt_oauth_client_id: str | None = None,
     jwt_oauth_private_key: str | None = None,
     jwt_oauth_public_key_id: str | None = None,
@@ -83,6 +84,7 @@ def new_client(
         workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
         api_token: an access token, or a function that returns one and is called for each request.
             ``COZELOOP_API_TOKEN``; required.
+        api_token_ttl: seconds for which what such a function returned is used again; default: not at all.
         jwt_oauth_client_id: of an OAuth application, which is stronger than ``api_token``: it gets tokens when
             they are needed. ``COZELOOP_JWT_OAUTH_CLIENT_ID``.
         jwt_oauth_private_key: the text of the PEM file of its private key; needs the extra ``jwt``:
@@ -90,13 +92,15 @@ def new_client(
         jwt_oauth_public_key_id: the fingerprint of its public key. ``COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID``.
         jwt_oauth_signer: in place of the private key, a function that is given bytes and returns their signature.
         jwt_oauth_alg: what that function signs with: ``RS256``, the default, or ``ES256``.
-        timeout: seconds that a request may take from beginning to end; default 3.
+        timeout: seconds that a request may take from beginning to end. ``COZELOOP_REQUEST_TIMEOUT``, in milliseconds;
+            default 3.
         upload_timeout: the same for uploads; default 30.
         ultra_large_report: whether input and output over 1 MiB go up as files, of at most 20 MiB; else they are cut.
         prompt_cache_max_count: how many prompts are kept; default 100.
         prompt_cache_refresh_interval: seconds after which the prompts that are kept are fetched again; default 60.
         prompt_trace: whether getting, formatting and executing a prompt are spans.
-        http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates.
+        http_client: a ``urllib3.PoolManager`` of your own, for certificates and proxies that the environment does not
+            name: see :class:`ApiClient`.
         headers: sent with every request.
         trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued,
             dropped or sent.
@@ -126,6 +130,7 @@ def new_client(
     api = ApiClient(
         api_base_url,
         api_token,
+        api_token_ttl=api_token_ttl,
         jwt_oauth_client_id=jwt_oauth_client_id,
         jwt_oauth_private_key=jwt_oauth_private_key,
         jwt_oauth_public_key_id=jwt_oauth_public_key_id,

@@ -14,7 +14,8 @@ does: what goes wrong there is counted in ``client.stats()`` and logged.
     ├── HeaderParentError            kept for programs that catch the official name; never raised here
     └── HttpError                    any failed request
         ├── NetworkError             no answer arrived
-        │   └── RequestTimeoutError  ... within the deadline of the call
+        │   ├── RequestTimeoutError  ... within the deadline of the call
+        │   └── AnswerTooLongError   ... of a size that is taken
         └── RemoteServiceError       the server answered, and refused
             ├── BadRequestError, AuthenticationError, PermissionDeniedError,
             └── NotFoundError, RateLimitError, InternalServerError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "AnswerTooLongError",
     "AuthError",
     "AuthInfoRequiredError",
     "AuthenticationError",
@@ -145,6 +147,10 @@ class NetworkError(HttpError):
 
 class RequestTimeoutError(NetworkError):
     """No complete answer arrived within the deadline of the call (the setting ``timeout``)."""
+
+
+class AnswerTooLongError(NetworkError):
+    """The answer has more bytes than are read (8 MiB), and was not read to its end. Ask for less at once."""
 
 
 class RemoteServiceError(HttpError):

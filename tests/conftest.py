@@ -21,7 +21,7 @@ settings.load_profile("cozeloop_lite")
 @pytest.fixture(autouse=True)
 def clean_slate(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("COZELOOP_"):
+        if name.startswith("COZELOOP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
             monkeypatch.delenv(name)
     _forget()
     yield

@@ -175,6 +175,8 @@ def _hint(status: int, code: Any, text: str = "") -> str:
             "Check api_base_url (COZELOOP_API_BASE_URL): a self-hosted platform has its API on port 8888; "
             "8082 is its web page."
         )
+    if status == 407:
+        return "Check user and password in the address of the proxy (HTTP_PROXY)."
     if 300 <= status < 400:
         return (
             "Check api_base_url (COZELOOP_API_BASE_URL): the server redirects. Only a GET is redirected, at most 3 "

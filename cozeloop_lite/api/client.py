@@ -85,7 +85,7 @@ class ApiClient:
         self._headers = {**message.identity(), **config.headers(headers)}
         self._given_pool = config.http_client(http_client)
         self._pools: connections.Pools | None = None  # made with the first request
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()  # R: a signal handler may make a request in the middle of another
         self._forked = False
         process.on_fork(self)
 
@@ -317,10 +317,10 @@ class ApiClient:
             last = True
 
     def _open_pools(self) -> connections.Pools:
+        with process.loading():
+            from . import addresses, connections
         with self._lock:
             if self._pools is None:
-                with process.loading():
-                    from . import addresses, connections
                 addresses.warn_of_plain_text(self._base)
                 self._pools = connections.Pools(self._given_pool)
                 if self._forked and self._given_pool is not None:
@@ -330,7 +330,7 @@ class ApiClient:
     def _on_fork(self) -> None:
         # A connection of the parent's must not be spoken on by two processes: the child opens its own.
         self._pools = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._forked = True
 
 

@@ -165,7 +165,7 @@ class Pools:
     def __init__(self, given: Any = None) -> None:
         self._given = given
         self._made: dict[Any, urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # R: for signal handlers
 
     def of(self, url: str) -> tuple[Any, proxies.Proxy | None]:
         """The pool for a request to ``url``, and the proxy that it goes through.

@@ -137,10 +137,10 @@ class CachedToken:
         """
         held = self._held
         if held is not None and held[0] == token:
-            self._held = None
             if monotonic() - self._refused_at < REFUSED_PAUSE_SECONDS:
                 return False
             self._refused_at = monotonic()
+            self._held = None
         return True
 
     def refusal(self, error: errors.AuthenticationError) -> errors.RemoteServiceError:

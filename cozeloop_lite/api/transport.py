@@ -19,6 +19,11 @@ from . import answers, body, connections, redirects
 HIDDEN = "***"
 SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
 
+_UNTRUSTED = (
+    ". If the authority that signed it is to be trusted: set SSL_CERT_FILE to a file of its certificate, or pass "
+    "http_client=urllib3.PoolManager(ca_certs=...)."
+)
+
 FAILURES = (urllib3.exceptions.HTTPError, ValueError, OSError)  # all that a request and a body raise
 
 
@@ -73,7 +78,8 @@ class Call:
             error: errors.NetworkError = errors.RequestTimeoutError(text)
         else:
             kind = errors.AnswerTooLongError if isinstance(problem, body.TooLong) else errors.NetworkError
-            error = kind("%s failed: %s" % (what, self.hidden(str(problem)) or type(problem).__name__))
+            words = self.hidden(str(problem)) or type(problem).__name__
+            error = kind("%s failed: %s%s" % (what, words, _UNTRUSTED if "certificate verify failed" in words else ""))
         if not self._tells(problem):
             error.__cause__ = problem
         return error

@@ -101,13 +101,8 @@ def is_unavailable(error: errors.LoopError) -> bool:
 def is_for_all(error: errors.LoopError) -> bool:
     """Whether the next request would fail in the same way."""
     if isinstance(error, errors.NetworkError):
-        return not _is_too_long(error)
+        return not isinstance(error, errors.AnswerTooLongError)  # that to a part of the batch may have fewer bytes
     return isinstance(error, (*_NOT_ALLOWED, errors.RateLimitError, errors.AuthInfoRequiredError))
-
-
-def _is_too_long(error: errors.NetworkError) -> bool:
-    """Whether the answer had more bytes than are taken; that to a part of the batch may have fewer."""
-    return type(error.__cause__) is ValueError
 
 
 _NOT_ALLOWED = (errors.AuthenticationError, errors.PermissionDeniedError)
@@ -136,7 +131,7 @@ def _ask(
         answer = api.request("POST", PATH, data, timeout=seconds, headers=headers)
     except errors.NetworkError as error:
         left = end - monotonic()
-        if isinstance(error, errors.RequestTimeoutError) or _is_too_long(error) or left <= 0:
+        if isinstance(error, (errors.RequestTimeoutError, errors.AnswerTooLongError)) or left <= 0:
             raise
         # A connection that was kept since the last round, or through a freeze, may be dead: a new one is worth a try.
         answer = api.request("POST", PATH, data, timeout=left, headers=headers)

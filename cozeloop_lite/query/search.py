@@ -76,9 +76,7 @@ def search_trace(
         more = data.get("has_more")
         # Older servers do not have it (contract backend.md 8.2) and stop at the limit without a word.
         whole = not more if more is not None else len(spans) < TRACE_LIMIT
-    except errors.NetworkError as problem:
-        if not _too_long(problem):
-            raise
+    except errors.AnswerTooLongError:
         whole = False
     if not whole:
         # The list of spans comes in pages of whatever size, from servers of any age.
@@ -148,8 +146,8 @@ def _paged(api: ApiClient, body: dict[str, Any], page_size: int) -> Iterator[Tra
             question["page_token"] = token
         try:
             data = _ask(api, SPANS_PATH, question)
-        except errors.NetworkError as problem:
-            if page_size == 1 or not _too_long(problem):
+        except errors.AnswerTooLongError:
+            if page_size == 1:
                 raise
             page_size = max(1, page_size // 4)
             continue
@@ -181,8 +179,3 @@ def _ask(api: ApiClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
 def _spans(data: dict[str, Any]) -> list[TraceSpan]:
     found = data.get("spans")
     return [TraceSpan.from_dict(span) for span in found if isinstance(span, dict)] if isinstance(found, list) else []
-
-
-def _too_long(problem: errors.NetworkError) -> bool:
-    """Whether an answer was longer than the client takes: that, and no other failure, is a bare ValueError inside."""
-    return type(problem.__cause__) is ValueError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import errors, logger
+from ..api import retry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,12 +11,9 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 23 * 3600  # the server drops at 24 h, in silence (contract backend.md 2.2)
 
-# contract backend.md 9: waiting helps
-_PASSING_CODES = frozenset([602000703, 602000801, 600900205, 600904004, 600904006])
-_DOUBTFUL_CODES = frozenset([602000702])  # "once or twice with backoff; then surface"
 # contract backend.md 9: no span of this client will be taken, so there is no offending one to look for
 _REFUSED_ALL_CODES = frozenset([602000101, 602000202, 600900101, 600903230, 600903231])
-_REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405])
+_REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405, 407])
 
 # Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
 # taken; no time left; kept in the spool
@@ -25,22 +23,18 @@ TAKEN, AGAIN, DOUBTFUL, BAD_SPAN, TOO_LARGE, REFUSED_ALL, GIVE_UP, KEPT = range(
 def judge(problem: BaseException) -> int:
     """What a failed attempt means for the batch."""
     if not isinstance(problem, errors.RemoteServiceError):
-        return AGAIN  # the network; or a token function or an exporter that may work again later
+        # The network; or a token function or an exporter that may work again later. No urllib3 will come from waiting.
+        return REFUSED_ALL if _lacks_urllib3(problem) else AGAIN
+    prospect = retry.outlook(problem)
+    if prospect != retry.FINAL:
+        return AGAIN if prospect == retry.PASSING else DOUBTFUL
     status, code = problem.status or 0, problem.code
-    if code in _PASSING_CODES or status in (408, 429) or isinstance(problem, errors.RateLimitError):
-        return AGAIN
-    if code in _DOUBTFUL_CODES or (200 <= status < 300 and code is None):
-        return DOUBTFUL
-    if status >= 500:
-        return AGAIN
     if status == 413:
         return TOO_LARGE
     if code in _REFUSED_ALL_CODES or status in _REFUSED_ALL_STATUS or 300 <= status < 400:
         return REFUSED_ALL
     if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)) or "workspace_id" in problem.msg:
         return REFUSED_ALL
-    if isinstance(problem, errors.InternalServerError):
-        return AGAIN
     return BAD_SPAN
 
 
@@ -50,8 +44,11 @@ def words(problem: BaseException) -> str:
     return "%s: %s" % (type(problem).__name__, problem) if str(problem) else type(problem).__name__
 
 
-def log(verdict: int, detail: str) -> None:
-    if verdict == AGAIN:
+def log(verdict: int, problem: BaseException) -> None:
+    detail = words(problem)
+    if _lacks_urllib3(problem):
+        logger.error("no span can be sent, all are lost: urllib3 cannot be imported (pip install urllib3): %s", detail)
+    elif verdict == AGAIN:
         logger.warn("spans could not be delivered and will be sent again: %s", detail)
     elif verdict == REFUSED_ALL:
         logger.error("the server refuses all spans, they are lost: %s", detail)
@@ -67,3 +64,24 @@ def tell_pace(pace: Pace, problem: BaseException) -> None:
         pace.unreached()
     else:
         pace.heard()
+
+
+def was_cut(problem: BaseException) -> bool:
+    """Whether a connection broke that there was; as opposed to one that was refused, or on which nothing came."""
+    if isinstance(problem, errors.RequestTimeoutError) or not isinstance(problem, errors.NetworkError):
+        return False
+    cause = problem.__cause__
+    for _ in range(8):  # urllib3 wraps them in some layers
+        if isinstance(cause, ConnectionError):
+            return not isinstance(cause, ConnectionRefusedError)
+        if cause is None:
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _lacks_urllib3(problem: BaseException) -> bool:
+    """Whether it is missing, or refuses to work with this Python."""
+    if not isinstance(problem, ImportError):
+        return False
+    return str(problem).startswith("urllib3 ") or (problem.name or "").partition(".")[0] == "urllib3"

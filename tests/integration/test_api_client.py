@@ -9,16 +9,21 @@ import json
 import os
 import platform
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import urllib3
 
-from cozeloop_lite import ApiClient, __version__, errors
+from cozeloop_lite import ApiClient, __version__, errors, new_client
 from cozeloop_lite.api import client as client_module
+from cozeloop_lite.local import StandInServer
 from support.recording import (
     LOOPBACK,
+    Live,
     RecordingServer,
     close_early,
     dead_port,
@@ -241,15 +246,106 @@ def test_the_token_is_in_no_representation(server):
         api.get(PATH)
 
 
-def test_redirects_are_not_followed_and_the_token_goes_nowhere_else(server):
+# -- redirects
+
+
+@pytest.fixture
+def elsewhere():
     with RecordingServer() as elsewhere:
-        for status in (301, 302, 303, 307, 308):
-            server.answers(json_answer({}, status=status, headers={"Location": elsewhere.url + "/steal"}))
-            with raising(errors.RemoteServiceError) as caught:
-                api_for(server).get(PATH)
-            assert caught.value.status == status
-            assert "redirect" in caught.value.hint
-        assert elsewhere.requests == []
+        yield elsewhere
+
+
+def moved(location, status=302):
+    return json_answer({}, status=status, headers={"Location": location})
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_another_host_loses_the_authorization_header_and_all_that_is_not_for_strangers(
+    server, elsewhere, status, monkeypatch
+):
+    monkeypatch.setenv("x_tt_env", "lane")
+    server.answers(moved(elsewhere.url + "/there?sig=1", status))
+    api = api_for(server, headers={"X-Api-Key": "for the gateway", "Cookie": "session=1"})
+    assert api.get(PATH, headers={"X-Own": "1"})["code"] == 0
+    assert server.requests[0].headers["Authorization"] == "Bearer " + TOKEN
+    (request,) = elsewhere.requests
+    assert (request.method, request.path, request.body) == ("GET", "/there?sig=1", b"")
+    assert request.headers["Host"] == elsewhere.url.partition("//")[2]
+    assert {name.lower() for name in request.headers} <= {"host", "user-agent", "accept", "accept-encoding"}
+    assert TOKEN not in str(request.headers)
+
+
+def test_what_was_lost_on_the_way_does_not_come_back_with_the_next_redirect(server, elsewhere):
+    server.answers(moved(elsewhere.url + "/there"))
+    elsewhere.answers(moved(server.url + "/back"))
+    assert api_for(server).get(PATH)["code"] == 0
+    assert [request.path for request in server.requests] == [PATH, "/back"]
+    assert server.requests[1].headers["Authorization"] is None
+
+
+def test_a_redirect_within_the_host_keeps_all_headers(server):
+    server.answers(moved("/v2" + PATH + "?a=1"))
+    assert api_for(server, headers={"X-Team": "blue"}).get(PATH)["code"] == 0
+    assert [request.path for request in server.requests] == [PATH, "/v2" + PATH + "?a=1"]
+    assert server.requests[1].headers.get_all("Authorization") == ["Bearer " + TOKEN]
+    assert server.requests[1].headers["X-Team"] == "blue"
+
+
+def test_a_refusal_by_a_host_without_the_token_says_why_and_costs_no_second_attempt(server, elsewhere):
+    server.answers(moved(elsewhere.url + "/there"))
+    elsewhere.default = json_answer({"code": 602000101, "msg": "no access permission"}, headers={"x-log-id": "log-1"})
+    with raising(errors.AuthenticationError) as caught:
+        api_for(server, lambda: TOKEN, api_token_ttl=60).get(PATH)
+    assert "redirected to %s/there, which is not given the token" % elsewhere.url in str(caught.value)
+    assert caught.value.log_id == "log-1"
+    assert (len(server.requests), len(elsewhere.requests)) == (1, 1)
+
+
+def test_redirects_end_after_three(server):
+    server.default = lambda request: moved(request.path + "x")
+    with raising(errors.RemoteServiceError) as caught:
+        api_for(server).get(PATH)
+    assert caught.value.status == 302
+    assert "at most 3 times" in caught.value.hint
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "ftp://127.0.0.1/x",
+        "http://user:secret@127.0.0.1/",
+        "http://:80/x",
+        "http://[::1/",
+        "http://h:99999/",
+        "/\xe9",
+    ],
+)
+def test_a_redirect_to_nowhere_is_the_error_that_it_is(server, location):
+    server.answers(moved(location))
+    with raising(errors.RemoteServiceError) as caught:
+        api_for(server).get(PATH)
+    assert caught.value.status == 302
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("call", ["post", "put", "delete", "upload_file"])
+@pytest.mark.parametrize("status", [302, 307])
+def test_what_changes_something_is_never_redirected(server, elsewhere, call, status):
+    server.answers(moved(elsewhere.url + "/steal", status))
+    arguments = (PATH, b"content", "name") if call == "upload_file" else (PATH, {"a": 1})
+    with raising(errors.RemoteServiceError) as caught:
+        getattr(api_for(server), call)(*arguments)
+    assert caught.value.status == status
+    assert "redirect" in caught.value.hint
+    assert elsewhere.requests == []
+
+
+def test_all_redirects_together_have_the_time_of_the_call(server):
+    server.default = lambda request: drip({}, 100, 302, {"Location": "/x"}, slow="headers")
+    with raising(errors.RequestTimeoutError):
+        api_for(server).get(PATH, timeout=0.5)
 
 
 # -- what comes back
@@ -397,6 +493,28 @@ def test_a_timeout_is_the_deadline_of_the_whole_call(server, answer):
     assert "0.5 s" in str(caught.value)
 
 
+def test_the_environment_may_set_the_timeout_in_milliseconds(server, monkeypatch):
+    monkeypatch.setenv("COZELOOP_REQUEST_TIMEOUT", " 250 ")
+    assert api_for(server).timeout == 0.25
+    assert api_for(server, timeout=7).timeout == 7
+    server.answers(hang())
+    with raising(errors.RequestTimeoutError) as caught:
+        api_for(server).get(PATH)
+    assert "0.25 s" in str(caught.value)
+    monkeypatch.setenv("COZELOOP_REQUEST_TIMEOUT", "")
+    assert api_for(server).timeout == 3
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "3s", "nan", "inf", "1,5"])
+def test_a_timeout_of_the_environment_that_is_none_is_an_error_that_names_it(server, monkeypatch, value):
+    monkeypatch.setenv("COZELOOP_REQUEST_TIMEOUT", value)
+    with raising(errors.InvalidParamError) as caught:
+        api_for(server)
+    assert "COZELOOP_REQUEST_TIMEOUT" in str(caught.value)
+    assert "milliseconds" in str(caught.value)
+    assert api_for(server, timeout=7).timeout == 7
+
+
 def test_a_slow_answer_within_the_deadline_is_an_answer(server):
     server.answers(drip({"code": 0}, 200, slow="all"))
     assert api_for(server).get(PATH, timeout=30)["code"] == 0
@@ -439,7 +557,7 @@ def test_a_server_that_does_not_read_a_large_body_is_a_timeout(server):
 def test_a_connection_does_not_inherit_the_short_time_that_the_answer_before_had_left(server):
     api = api_for(server)
     api.get(PATH)
-    pool = api._pool.connection_from_url(server.url)
+    pool = api._pools.of(server.url)[0].connection_from_url(server.url)
     kept = pool.pool.get()
     kept.sock.settimeout(0.000001)
     pool.pool.put(kept)
@@ -494,6 +612,39 @@ def test_a_host_whose_first_address_is_dead_is_reached_by_its_second(server, mon
 # -- a pool of the program's own
 
 
+@pytest.mark.parametrize("pool", [object(), "pool", urllib3.Timeout(3)])
+def test_what_is_no_pool_is_an_error_at_once(pool):
+    with raising(errors.InvalidParamError) as caught:
+        ApiClient("http://127.0.0.1:1", TOKEN, http_client=pool)
+    assert "http_client" in str(caught.value)
+
+
+def test_the_body_of_an_answer_has_the_time_of_the_call_with_any_pool(server):
+    api = api_for(server, http_client=urllib3.PoolManager())
+    server.answers(drip({"code": 0, "x": "y" * 100}, 10))
+    with raising(errors.RequestTimeoutError):
+        api.get(PATH, timeout=0.5)
+    assert api.get(PATH)["code"] == 0
+    assert api.get(PATH, timeout=30)["code"] == 0
+
+
+def test_a_body_that_stops_has_only_what_is_left_of_the_time(server):
+    """With a pool of the program's own, too, which would wait as long again for each piece."""
+    pieces = Live("application/json").say(b'{"code"')
+    server.answers(pieces)
+
+    class Pool(urllib3.PoolManager):
+        def urlopen(self, *args, **kwargs):
+            response = super().urlopen(*args, **kwargs)
+            time.sleep(1.0)
+            return response
+
+    began = time.monotonic()
+    with raising(errors.RequestTimeoutError):
+        api_for(server, http_client=Pool()).get(PATH, timeout=2.0)
+    assert time.monotonic() - began < 2.8  # not 3
+
+
 def test_a_pool_manager_of_the_programs_own_is_used_and_not_closed(server):
     pool = urllib3.PoolManager(headers={"X-Pool": "1"})
     api = api_for(server, http_client=pool)
@@ -504,3 +655,42 @@ def test_a_pool_manager_of_the_programs_own_is_used_and_not_closed(server):
     server.answers(hang())
     with raising(errors.RequestTimeoutError):
         api.get(PATH, timeout=0.3)
+
+
+# -- the example
+
+
+ROOT = Path(client_module.__file__).resolve().parent.parent.parent
+
+
+def run_example(**settings):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
+    return subprocess.run(
+        [sys.executable, "-m", "examples.api.api_client"],
+        cwd=str(ROOT),
+        env={**plain, **settings},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def test_the_example_shows_an_answer_and_a_refusal():
+    settings = {"COZELOOP_WORKSPACE_ID": "7", "COZELOOP_API_TOKEN": TOKEN}
+    with StandInServer(workspace_id="7") as server:
+        with new_client(server.url, "7", TOKEN) as client:
+            client.start_span("a", "custom").finish()
+        done = run_example(COZELOOP_API_BASE_URL=server.url, **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first == "code 0, 1 traces in the last hour"
+    assert second.startswith("refused: HTTP 200, code 600904002, ")
+
+
+@pytest.mark.parametrize("missing", ["COZELOOP_WORKSPACE_ID", "COZELOOP_API_TOKEN"])
+def test_the_example_names_the_setting_that_is_missing(missing):
+    settings = {"COZELOOP_WORKSPACE_ID": "7", "COZELOOP_API_TOKEN": TOKEN}
+    del settings[missing]
+    done = run_example(**settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert missing in done.stderr

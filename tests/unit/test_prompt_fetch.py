@@ -192,7 +192,7 @@ def test_an_answer_that_is_too_long_is_asked_for_in_parts():
 
     def too_long(asked):
         if len(asked) > 7:
-            raise errors.NetworkError("too long") from ValueError("the answer is longer than 8388608 bytes")
+            raise errors.AnswerTooLongError("the answer is longer than 8388608 bytes")
 
     platform.trouble = too_long
     found = outcomes(platform, queries(25))

@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from cozeloop_lite import InvalidParamError, NetworkError, RateLimitError, RemoteServiceError
+from cozeloop_lite import AnswerTooLongError, InvalidParamError, NetworkError, RateLimitError, RemoteServiceError
 from cozeloop_lite.entities.trace import Feedback, Trace, TraceSpan
 from cozeloop_lite.query import arguments, search
 from cozeloop_lite.query.filters import Filter, all_of, any_of, written
@@ -93,9 +93,7 @@ def too_fast(retry_after=None):
 
 
 def too_long():
-    problem = NetworkError("POST failed: the answer is longer than 8388608 bytes")
-    problem.__cause__ = ValueError("the answer is longer than 8388608 bytes")
-    return problem
+    return AnswerTooLongError("POST failed: the answer is longer than 8388608 bytes")
 
 
 # -- one trace --------------------------------------------------------------------------------------------------------
