@@ -100,7 +100,7 @@ def test_it_prints_the_id_of_the_one_trace_that_arrived(name):
 
 NEEDING_SETTINGS = [("trace", name) for name in PROGRAMS] + [("prompt", name) for name in PROMPT_PROGRAMS]
 NEEDING_SETTINGS.append(("feedback", "feedback"))
-OTHERS = [("feedback", "feedback"), ("auth", "oauth_jwt"), ("serverless", "lambda_handler")]
+OTHERS = [("api", "api_client"), ("feedback", "feedback"), ("auth", "oauth_jwt"), ("serverless", "lambda_handler")]
 
 
 @pytest.mark.parametrize("package, name", sorted({*NEEDING_SETTINGS, *OTHERS}))
