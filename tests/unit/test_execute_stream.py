@@ -149,7 +149,7 @@ def failing(*items, **kind):
     [
         ("error", {"code": 600502002, "msg": "slow down"}, errors.RateLimitError, 600502002, "slow down"),
         ("ERROR", {"code": "600501001", "msg": "no such"}, errors.NotFoundError, 600501001, "no such"),
-        ("stream_error", {"code": 1, "msg": "Service Internal Error"}, errors.RemoteServiceError, 1, "Service"),
+        ("stream_error", {"code": 1, "msg": "Service Internal Error"}, errors.InternalServerError, 1, "Service"),
         ("error", {"code": 600500101, "msg": "no"}, errors.PermissionDeniedError, 600500101, "no"),
         ("error", {"code": 0, "msg": "odd"}, errors.RemoteServiceError, 0, "odd"),
         ("error", {"msg": "no code"}, errors.RemoteServiceError, None, "no code"),
