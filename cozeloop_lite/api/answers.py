@@ -64,6 +64,7 @@ _OAUTH_CODES = ("authorization_pending", "slow_down", "access_denied", "expired_
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
 SHOWN_CHARS = 200  # of an answer that is not JSON
+MAX_DIGITS = 1000  # of an integer: reading one takes the square of their number before CPython 3.11
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
@@ -101,10 +102,24 @@ def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteService
     return _kind(status, code)(status, code, text, log_id, _hint(status, code, text))
 
 
+def parse(text: str) -> Any:
+    """What JSON text says; None when it is none. Bounded work, whatever the text."""
+    try:
+        return json.loads(text, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number of %d digits" % len(digits))
+    return int(digits)
+
+
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        return parse(body.decode("utf-8-sig"))
+    except ValueError:
         return None
 
 
@@ -112,7 +127,7 @@ def _code(code: Any) -> Any:
     """The code as a number where it is one: the platform writes 64-bit integers as text (contract backend.md 1.4)."""
     if isinstance(code, str) and _NUMBER.match(code):
         return int(code)
-    if code is None or isinstance(code, (int, str)):
+    if code is None or isinstance(code, int):
         return code
     return int(code) if isinstance(code, float) and code.is_integer() else _words(code)
 

@@ -8,8 +8,10 @@ the first request.
 
 from __future__ import annotations
 
+import collections
 import http.client
 import io
+import queue
 import socket
 import threading
 from time import monotonic
@@ -147,12 +149,40 @@ def _addresses(connection: Any, name: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+class _Shelf:
+    """Where a pool of urllib3 keeps its idle connections: its queue, without a lock.
+
+    The lock of urllib3's own is not reentrant: a signal handler that makes a request, and interrupts its own thread in
+    there, would wait for itself for ever. A deque needs none; nobody ever waits for a connection here.
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = maxsize
+        self._idle: collections.deque[Any] = collections.deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if 0 < self._maxsize <= len(self._idle):
+            raise queue.Full
+        self._idle.append(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._idle)
+
+
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _HTTPConnection
+    QueueCls = _Shelf  # type: ignore[assignment]  # has what is used of a LifoQueue
 
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
+    QueueCls = _Shelf  # type: ignore[assignment]  # has what is used of a LifoQueue
 
 
 class Pools:

@@ -6,6 +6,7 @@ end it is an error. This module loads urllib3 and is imported with the first str
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import deque
@@ -63,6 +64,7 @@ class EventStream:
         self.status: int = response.status
         self.log_id = _log_id(headers)
         self._call = call
+        self._hidden_id = functools.lru_cache(maxsize=1)(call.hidden)  # a long one comes with each event that follows
         self._decoder = sse.Decoder()
         self._events: deque[sse.Event] = deque()
         self._pid = os.getpid()
@@ -138,7 +140,7 @@ class EventStream:
 
     def _shown(self, event: sse.Event) -> sse.Event:
         hidden = self._call.hidden
-        return sse.Event(hidden(event.event), hidden(event.data), hidden(event.id), event.retry)
+        return sse.Event(hidden(event.event), hidden(event.data), self._hidden_id(event.id), event.retry)
 
     def _leave(self, complete: bool) -> None:
         with self._leaving:

@@ -59,16 +59,19 @@ class PromptCache:
         """The prompt in use; it is the most recently used one now."""
         with self._lock:
             entry = self._used.get(query)
-            if entry is not None:
-                self._used.move_to_end(query)
+            try:
+                if entry is not None:
+                    self._used.move_to_end(query)
+            except KeyError:  # a signal handler got prompts just now, which took the place of this one
+                pass
             return entry
 
     def put(self, query: Query, entry: Entry) -> None:
         """Use a prompt from now on."""
         with self._lock:
             self._reserve.pop(query, None)
+            self._used.pop(query, None)  # so that it comes last
             self._used[query] = entry
-            self._used.move_to_end(query)
             self._tick(query)
             while len(self._used) > self.max_count:
                 oldest, unused = self._used.popitem(last=False)
@@ -83,7 +86,8 @@ class PromptCache:
         A prompt that is no longer in use stays so.
         """
         entry = self._used.get(query)
-        same = entry is not None and not entry.source and entry.prompt == prompt  # takes time, so without the lock
+        # Takes time, so without the lock. As JSON: what this version does not know is compared, too.
+        same = entry is not None and not entry.source and entry.prompt.to_dict() == prompt.to_dict()
         with self._lock:
             if query not in self._used:
                 return False

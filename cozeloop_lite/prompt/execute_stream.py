@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 from time import time_ns
 
 from .. import errors
@@ -134,7 +133,7 @@ class ExecuteStreamReader(StreamReader[ExecuteResult]):
         return None
 
     def _piece(self, text: str) -> ExecuteResult:
-        data = _parse(text)
+        data = answers.parse(text)
         if not isinstance(data, dict):
             raise self._fault("an event of the stream is not a JSON object: %r" % text[: answers.SHOWN_CHARS])
         if data.get("code") not in (None, 0, "0", "") or (data.get("error") and not data.get("message")):
@@ -150,7 +149,7 @@ class ExecuteStreamReader(StreamReader[ExecuteResult]):
 
     def _error(self, text: str) -> errors.RemoteServiceError:
         """What the server reported: JSON with a code, or just text."""
-        data = _parse(text)
+        data = answers.parse(text)
         if not isinstance(data, dict):
             return answers.error(self._events.status, None, text or "an error without any details", self.log_id)
         words = data.get("msg") or data.get("message") or data.get("error") or "an error without any details"
@@ -167,7 +166,8 @@ class ExecuteStreamReader(StreamReader[ExecuteResult]):
             return
         self._ended = True
         self._events.close()
-        end_span(self._span, self._merged.result() if self._begun else None, error)
+        result = self._merged.result() if self._begun and self._span._recording else None
+        end_span(self._span, result, error)
 
 
 def read_result(data: dict[str, Any]) -> ExecuteResult:
@@ -201,13 +201,6 @@ def _set_result(span: Span, result: ExecuteResult) -> None:
     if result.message is not None and span._owner.record_outputs:
         choice = tracespec.ModelChoice(result.finish_reason or "", 0, spans.model_message(result.message))
         span.set_output(tracespec.ModelOutput(choices=[choice]))
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _kept(error: BaseException) -> errors.HttpError:

@@ -135,6 +135,9 @@ def _ask(
             raise
         # A connection that was kept since the last round, or through a freeze, may be dead: a new one is worth a try.
         answer = api.request("POST", PATH, data, timeout=left, headers=headers)
+    if "code" not in answer and "data" not in answer:
+        # A proxy's, perhaps, which is well and knows of no prompts: to take it at its word would drop them all.
+        raise errors.InternalServerError(200, None, "the answer is not the platform's: it has neither code nor data")
     return _found(batch, answer)
 
 

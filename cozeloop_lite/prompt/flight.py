@@ -7,7 +7,7 @@ Ctrl-C, by a fork): then one of those who wait asks in its place, and nobody wai
 from __future__ import annotations
 
 import copy
-from threading import TIMEOUT_MAX, Lock, get_ident
+from threading import Lock, get_ident
 from time import monotonic
 
 from .. import errors, process
@@ -105,7 +105,7 @@ class _Flight:
             left = end - monotonic()
             if left <= 0:
                 return
-            if self._done.acquire(True, min(left, LOOK_SECONDS, TIMEOUT_MAX)):
+            if self._done.acquire(True, min(left, LOOK_SECONDS)):
                 self._done.release()  # for the next one who waits
 
     def is_lost(self) -> bool:

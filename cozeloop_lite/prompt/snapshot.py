@@ -29,8 +29,6 @@ MAX_BYTES = 16 * 1024 * 1024  # of the file
 FRAME_BYTES = 100  # around the workspaces
 MAX_OWN_BYTES = 8 * 1024 * 1024  # of one workspace's prompts
 INTEGER_CHARS = 20  # of a 64-bit integer; the conversion of a long one may take quadratic time
-
-
 SOURCE = "snapshot"  # of the copies that come from the file
 
 
@@ -49,19 +47,21 @@ class Snapshot:
         process.on_fork(self)
 
     def _on_fork(self) -> None:
-        self._lock = threading.RLock()  # held while it is read: another thread may need it at the same time
+        # Held while the file is read or written: another thread may need it, or write what is newer, at the same time.
+        self._lock = threading.RLock()
 
     def __bool__(self) -> bool:
         return self._file is not None
 
     def load(self) -> None:
         """Put what the file has into the reserve of the cache."""
+        if self._file is None or self._loaded:  # without the lock: a get does not wait for a thread that writes
+            return
         with self._lock:
-            if self._file is None or self._loaded:
-                return
-            for query, prompt in self._file.read():
-                self._cache.add_reserve(query, Entry(prompt, SOURCE))
-            self._loaded = True
+            if not self._loaded:
+                for query, prompt in self._file.read():
+                    self._cache.add_reserve(query, Entry(prompt, SOURCE))
+                self._loaded = True
 
     def outdate(self) -> None:
         """The cache has something else now."""
@@ -77,10 +77,13 @@ class Snapshot:
 
     def save(self) -> None:
         """Write the file, if it is out of date. Never raises."""
-        if self._file is not None and self._unsaved:
-            self.load()  # what this process did not use yet must not be lost
-            self._unsaved = False
-            self._file.write((query, entry.prompt) for query, entry in self._cache.latest())
+        if self._file is None:
+            return
+        with self._lock:  # whoever exits waits for the thread that writes, which would leave half a file behind
+            if self._unsaved:
+                self.load()  # what this process did not use yet must not be lost
+                self._unsaved = False
+                self._file.write((query, entry.prompt) for query, entry in self._cache.latest())
 
 
 class SnapshotFile:
@@ -205,4 +208,3 @@ def _is_sound(section: Any) -> bool:
         and isinstance(section.get("saved_at"), int)
         and isinstance(section.get("prompts"), list)
     )
-

@@ -8,6 +8,7 @@ import email.policy
 import json
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -694,3 +695,33 @@ def test_the_example_names_the_setting_that_is_missing(missing):
     done = run_example(**settings)
     assert (done.returncode, done.stdout) == (1, "")
     assert missing in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="an interval timer of POSIX")
+def test_a_signal_handler_that_makes_a_request_does_not_wait_for_what_it_interrupted():
+    """urllib3's own queue of idle connections has a lock that its thread could wait for, for ever."""
+    program = """
+import signal, sys
+from cozeloop_lite import ApiClient, errors
+client = ApiClient(sys.argv[1], "token-of-some-length", timeout=20)
+busy = []
+def handler(*_):
+    if not busy:
+        busy.append(1)
+        client.get("/in-the-handler")
+        busy.clear()
+client.get("/first")
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0021)
+for _ in range(300):
+    client.get("/outside")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
+    root = Path(__file__).resolve().parents[2]
+    with RecordingServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", program, server.url], cwd=str(root), capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+        assert {request.path for request in server.requests} == {"/first", "/outside", "/in-the-handler"}

@@ -15,7 +15,7 @@ import urllib3
 
 from cozeloop_lite import ApiClient, errors
 from cozeloop_lite.api import client as client_module
-from cozeloop_lite.api import sse
+from cozeloop_lite.api import sse, transport
 from support.recording import Live, RecordingServer, dead_port, hang, json_answer, text_answer
 
 TOKEN = "pat_secret_0123456789"
@@ -593,6 +593,16 @@ def test_a_token_that_the_server_echoes_is_in_no_error_and_in_no_event(api, serv
     assert events.log_id == "***"
     assert list(events) == [sse.Event("error", "Bearer ***", "***", None)]
     assert TOKEN not in repr(events)
+
+
+def test_a_long_id_is_searched_for_secrets_once_and_not_with_each_event_that_has_it(server, live, monkeypatch):
+    searched = []
+    hidden = transport.Call.hidden
+    monkeypatch.setattr(transport.Call, "hidden", lambda call, text: searched.append(text) or hidden(call, text))
+    with opened(ApiClient(server.url, TOKEN)) as events:
+        live.say(b"id: i%s\n" % TOKEN.encode() + b"data: x\n\n" * 3 + b"id: j\ndata: x\n\n").finish()
+        assert [event.id for event in events] == ["i***", "i***", "i***", "j"]
+    assert searched.count("i" + TOKEN) == 1
 
 
 def test_a_word_that_is_short_is_no_secret(server):

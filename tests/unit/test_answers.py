@@ -238,3 +238,11 @@ def test_errors_survive_pickling():
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is errors.AuthenticationError
     assert (str(again), again.code, again.log_id, again.hint) == (str(error), 4100, "l", error.hint)
+
+
+def test_a_number_of_a_million_digits_costs_no_time_and_no_code_makes_a_long_message():
+    with pytest.raises(errors.RemoteServiceError):
+        answers.read(200, {}, b'{"code":' + b"9" * 1_000_000 + b"}")
+    with pytest.raises(errors.RemoteServiceError) as raised:
+        answers.read(200, {}, b'{"code":"' + b"9" * 1_000_000 + b'"}')
+    assert len(str(raised.value)) < 1000

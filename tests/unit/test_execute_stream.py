@@ -472,6 +472,11 @@ def test_however_an_answer_is_cut_the_whole_is_the_same(answer):
 # -- the span
 
 
+def test_without_a_span_nothing_is_put_together_that_nobody_asked_for(monkeypatch):
+    monkeypatch.setattr(execute_stream._Merged, "result", lambda merged: pytest.fail("put together"))
+    assert len(list(reader_of(*HELLO))) == 3
+
+
 def test_the_span_lasts_as_long_as_the_stream_and_says_what_came_of_it(client, sent):
     with client.start_span("agent", "agent") as outer:
         api = FakeApi(FakeEvents(*HELLO))

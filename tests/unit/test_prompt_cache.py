@@ -6,7 +6,9 @@ And: one request for all who ask for the same.
 from __future__ import annotations
 
 import copy
+import inspect
 import os
+import sys
 import threading
 import time
 
@@ -14,6 +16,7 @@ import pytest
 
 from cozeloop_lite import errors
 from cozeloop_lite.entities.prompt import Prompt
+from cozeloop_lite.prompt import cache as cache_module
 from cozeloop_lite.prompt import flight
 from cozeloop_lite.prompt.cache import Entry, PromptCache
 from cozeloop_lite.prompt.flight import Flights
@@ -92,13 +95,13 @@ def test_a_copy_from_elsewhere_never_takes_the_place_of_a_better_one():
     assert cache.get(query(1)).prompt.version == "1"
 
 
-def test_a_asked_prompt_takes_the_place_of_the_one_in_use():
+def test_a_renewed_prompt_takes_the_place_of_the_one_in_use():
     cache = filled(2, 2)
     assert cache.renew(query(0), Prompt(prompt_key="k", version="new")) is True
     assert cache.get(query(0)).prompt.version == "new"
 
 
-def test_a_asked_prompt_is_not_a_used_one():
+def test_a_renewed_prompt_is_not_a_used_one():
     cache = filled(2, 2)
     cache.renew(query(0), Prompt(version="new"))
     cache.put(query(2), entry("2"))
@@ -116,6 +119,33 @@ def test_nothing_is_replaced_by_the_same():
     before = cache.get(query(0))
     assert cache.renew(query(0), copy.deepcopy(before.prompt)) is False
     assert cache.get(query(0)) is before
+
+
+def test_what_this_version_does_not_know_of_a_prompt_is_renewed_too():
+    cache = PromptCache(1)
+    cache.put(query(0), Entry(Prompt.from_dict({"prompt_key": "k", "a field of next year": 1})))
+    assert cache.renew(query(0), Prompt.from_dict({"prompt_key": "k", "a field of next year": 2})) is True
+    assert cache.get(query(0)).prompt.to_dict()["a field of next year"] == 2
+
+
+@pytest.mark.parametrize("ask", [lambda cache: cache.get(query(0)), lambda cache: cache.put(query(0), entry("0"))])
+def test_a_signal_handler_may_put_another_prompt_at_any_moment(ask):
+    def handler(frame, event, _):  # a trace function can be in the place of a signal handler, and is at any line
+        if event == "line" and frame.f_code.co_filename == cache_module.__file__ and frame.f_lineno == line:
+            cache.put(query(1), entry("1"))
+        return handler
+
+    source, first = inspect.getsourcelines(PromptCache)
+    before = sys.gettrace()
+    for number in range(len(source)):
+        line = first + number
+        cache = filled(1, 1)
+        try:
+            sys.settrace(handler)
+            ask(cache)
+        finally:
+            sys.settrace(before)
+        assert len(cache) == 1
 
 
 def test_a_copy_from_elsewhere_is_of_the_server_once_that_sent_the_same():

@@ -136,6 +136,17 @@ def test_an_answer_without_the_prompt_is_none_whatever_its_shape(data):
     assert outcomes(platform, [A]) == {A: None}
 
 
+@pytest.mark.parametrize("answer", [{}, {"status": "ok"}, {"msg": ""}])
+def test_an_answer_that_says_nothing_of_prompts_is_no_word_that_they_are_gone(answer):
+    platform = Platform()
+    platform.trouble = lambda _: answer
+    found = outcomes(platform, queries(25))
+    assert len(platform.asked) == 1  # it is not about one of them
+    for outcome in found.values():
+        assert is_unavailable(outcome)
+        assert not is_gone(outcome)
+
+
 def test_a_repeated_query_of_any_shape_does_no_harm():
     given = prompt("a", "0.0.1", "A")
     for echo in (None, 5, [], {"prompt_key": ["a"]}, {"prompt_key": "a", "version": {"x": 1}, "label": 5}):

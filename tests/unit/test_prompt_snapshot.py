@@ -328,6 +328,33 @@ def test_what_a_process_did_not_use_is_not_lost_when_it_writes(path):
     assert list(read(path, owner="owner").values()) == ["new 0", "old 1", "old 2"]
 
 
+def test_whoever_saves_waits_for_the_thread_that_writes(path, monkeypatch):
+    writing, go_on, seen = threading.Event(), threading.Event(), []
+    replace = os.replace
+
+    def slow_replace(source, target):
+        writing.set()
+        assert go_on.wait(10)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", slow_replace)
+    cache = cache_with(kept(1))
+    snapshot = Snapshot(path, "owner", cache)
+    snapshot.outdate()
+    first = threading.Thread(target=snapshot.save)
+    first.start()
+    assert writing.wait(10)
+    second = threading.Thread(target=lambda: (snapshot.save(), seen.extend(os.listdir(os.path.dirname(path)))))
+    second.start()
+    snapshot.load()  # a prompt that is asked for meanwhile does not wait
+    second.join(0.05)
+    assert second.is_alive()
+    go_on.set()
+    for thread in (first, second):
+        thread.join(10)
+    assert seen == [os.path.basename(path)]
+
+
 def test_it_has_no_more_prompts_than_the_cache(path):
     file_of(path, "owner").write(kept(5, "old %d"))
     cache = cache_with([(("new%d" % number, "", ""), Prompt()) for number in range(4)])
