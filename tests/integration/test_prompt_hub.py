@@ -507,7 +507,7 @@ def test_ten_thousand_keys_leave_no_more_than_the_cache(make, platform):
     assert len(hub._cache) == 100
     assert (len(hub._cache._reserve), len(hub._cache._asked), len(hub._flights)) == (100, 100, 0)
     gc.collect()
-    assert sum(isinstance(kept, Prompt) for kept in gc.get_objects()) <= 210
+    assert sum(type(kept) is Prompt for kept in gc.get_objects()) <= 210
     hub.close()
 
 
