@@ -61,7 +61,6 @@ class Account:
 
     def settle(self, count: int, lost: str = "") -> None:
         """Items in hand were delivered, or lost for a reason."""
-        count = min(count, self.in_hand)  # at the end, what is in the hands of a stuck thread may be settled for it
         self.in_hand -= count
         if lost:
             self.lost += count

@@ -6,10 +6,11 @@ the end of a program as long as there is time. What cannot be delivered now stay
 
 from __future__ import annotations
 
-from time import monotonic, time
+import os
 
 from .. import logger
 from .account import SPOOLED
+from .machine import REAL, Machine
 from .spool import Record
 from .uploads import Upload, Uploads
 from .verdicts import AGAIN, BAD_SPAN, MAX_AGE_SECONDS, TAKEN, TOO_LARGE
@@ -30,7 +31,7 @@ class Backlog(Uploads):
     """The files in waiting, and behind them what is in the spool.
 
     Args:
-        attempt, max_bytes: see :class:`Uploads`.
+        attempt, max_bytes, machine: see :class:`Uploads`.
         spool: where it is.
         post: ``post(spans, pace)`` sends the JSON of some spans; returns a verdict.
     """
@@ -41,14 +42,18 @@ class Backlog(Uploads):
         max_bytes: int,
         spool: Spool,
         post: Callable[[list[bytes], Pace], int],
+        machine: Machine = REAL,
     ) -> None:
         self._spool = spool
         self._post = post
-        super().__init__(attempt, max_bytes)
+        self._taken: Taken | None = None  # the file that is being sent
+        super().__init__(attempt, max_bytes, machine)
 
     def reset(self) -> None:
         super().reset()
-        self._taken: Taken | None = None
+        if self._taken is not None:
+            _leave(self._taken)
+        self._taken = None
         self._server_is_up = False
         self._look_at = 0.0  # monotonic seconds
         self._count = BATCH_COUNT
@@ -72,13 +77,13 @@ class Backlog(Uploads):
         self._ending = True
 
     def left_by_others(self) -> bool:
-        return self._server_is_up and not self._given_up and monotonic() >= self._look_at
+        return self._server_is_up and not self._given_up and self._machine.monotonic() >= self._look_at
 
     def wait(self) -> float | None:
         pause = super().wait()
         if not self._server_is_up or self._given_up or (self._ending and not self.left_by_others()):
             return pause
-        look = max(0.0, self._look_at - monotonic())
+        look = max(0.0, self._look_at - self._machine.monotonic())
         return look if pause is None else min(pause, look)
 
     def step(self, pace: Pace) -> None:
@@ -89,7 +94,7 @@ class Backlog(Uploads):
             self._replay(pace)
 
     def abandon(self, reason: str) -> None:
-        now_us = int(time() * 1e6)
+        now_us = int(self._machine.time() * 1e6)
         waiting = list(self._waiting)
         if waiting and self._spool.write([Record(upload.key, upload.content, now_us) for upload in waiting]):
             logger.warn("%d files could not be uploaded in time, and are kept in spool_dir", len(waiting))
@@ -97,11 +102,15 @@ class Backlog(Uploads):
             self.drop(SPOOLED, len(waiting))
         super().abandon(reason)
 
+    def release(self) -> None:
+        self._let_go()
+        self._spool.close()
+
     def _replay(self, pace: Pace) -> None:
         """Send the next batch from the spool."""
         taken = self._taken = self._taken or self._take()
         if taken is None:
-            self._look_at = monotonic() + LOOK_SECONDS
+            self._look_at = self._machine.monotonic() + LOOK_SECONDS
             return
         count, records = taken.last(self._count, BATCH_BYTES)
         verdict = self._deliver(records, pace)
@@ -116,8 +125,13 @@ class Backlog(Uploads):
         else:
             self._server_is_up = False  # as far as this is concerned; the next batch of spans may show otherwise
         if not self._server_is_up or not len(taken):
-            self._count = BATCH_COUNT
-            self._taken = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of the file: what is left in it is for whoever comes next."""
+        taken, self._taken = self._taken, None
+        self._count = BATCH_COUNT
+        if taken is not None:
             taken.close()
 
     def _take(self) -> Taken | None:
@@ -125,14 +139,28 @@ class Backlog(Uploads):
         return self._spool.take()
 
     def _deliver(self, records: list[Record], pace: Pace) -> int:
-        oldest_us = (time() - MAX_AGE_SECONDS) * 1e6
+        oldest_us = (self._machine.time() - MAX_AGE_SECONDS) * 1e6
         young = [record for record in records if record.started_us >= oldest_us]
+        if len(young) < len(records):
+            logger.warn("spans in spool_dir that started over 23 h ago are lost: the platform would drop them")
         spans = [record.content for record in young if not record.key]
         verdict = self._post(spans, pace) if spans else TAKEN
-        if verdict == TAKEN:
-            for record in young:
-                if record.key and self._attempt(Upload(record.key, record.content), pace) > 0:
-                    verdict = AGAIN  # the others with it: the same key is the same file
-        if verdict == TAKEN:
-            self.replayed += len(young)
-        return verdict
+        if verdict != TAKEN:
+            return verdict
+        files = [record for record in young if record.key]
+        while files and self._attempt(Upload(files[0].key, files[0].content), pace) <= 0:
+            del files[0]
+        self.replayed += len(young) - len(files)
+        if not files:
+            return TAKEN
+        # Their spans were accepted, and must not come again with them.
+        self._look_at = self._machine.monotonic() + LOOK_SECONDS
+        return TAKEN if self._spool.write(files) else AGAIN
+
+
+def _leave(taken: Taken) -> None:
+    """In a forked child: the file is the parent's, but the child has a hold on its lock, too."""
+    try:
+        os.close(taken._fd)
+    except OSError:
+        pass

@@ -7,13 +7,13 @@ of the platform, its "internal error" for everything) is tried a few times, then
 
 from __future__ import annotations
 
-from time import monotonic, time
-
-from .. import logger
+from .. import logger, process
 from . import ids
-from .account import SPOOLED
+from .account import QUEUE_FULL, SPOOLED
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
+from .isolation import isolate
+from .machine import REAL, Machine
 from .uploads import Upload, Uploads
 from .verdicts import (
     AGAIN,
@@ -28,6 +28,7 @@ from .verdicts import (
     judge,
     log,
     tell_pace,
+    was_cut,
     words,
 )
 
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
     from .pace import Pace
     from .queue import SendQueue
     from .span import Span
+    from .spool import Spool
 
+AT_ONCE = 0.01  # seconds
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
 LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 DOUBTFUL_ATTEMPTS = 3
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
-PROBES = 8
 
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
@@ -75,10 +77,12 @@ class SpanExporter:
         encode: Callable[[Span, dict[str, bytes]], bytes],
         conf: TraceConfig,
         sink: Any = None,
+        spool: Spool | None = None,
+        machine: Machine = REAL,
     ) -> None:
         self._encode = encode
+        self._machine = machine
         self._processor = conf.trace_finish_event_processor
-        self._overflow_told = 0
         if sink is None:
             self._post: Callable[[bytes, float], Any] = lambda body, seconds: api.request(
                 "POST", conf.ingest_path, body, timeout=seconds
@@ -92,18 +96,23 @@ class SpanExporter:
             self._post_file = export and (lambda upload, seconds: export({upload.key: upload.content}))
         self._timeout = api.timeout
         self._upload_timeout = api.upload_timeout
-        self._failing = False  # whether the last request said "not now", or nothing
-        self._backlog = self._with_backlog(conf, "%s %s" % (api.base_url if sink is None else "exporter", workspace_id))
-        self.uploads = self._backlog or Uploads(self._upload, conf.queue_max_bytes)
+        if spool is None and conf.spool_dir:
+            from .spool import Spool
 
-    def _with_backlog(self, conf: TraceConfig, destination: str) -> Backlog | None:
-        if not conf.spool_dir:
-            return None
-        from .backlog import Backlog
-        from .spool import Spool
+            destination = "%s %s" % (api.base_url if sink is None else "exporter", workspace_id)
+            spool = Spool(conf.spool_dir, destination, conf.spool_max_bytes)
+        self._backlog: Backlog | None = None
+        if spool is not None:
+            from .backlog import Backlog
 
-        spool = Spool(conf.spool_dir, destination, conf.spool_max_bytes)
-        return Backlog(self._upload, conf.queue_max_bytes, spool, self._replay)
+            self._backlog = Backlog(self._upload, conf.queue_max_bytes, spool, self._replay, machine)
+        self.uploads = self._backlog or Uploads(self._upload, conf.queue_max_bytes, machine)
+        self._on_fork()
+        process.on_fork(self)
+
+    def _on_fork(self) -> None:
+        self._overflow_told = 0
+        self._forget_failures()
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted."""
@@ -131,7 +140,7 @@ class SpanExporter:
             return _Encoded(span, self._encode(span, files), files)
         except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
             logger.error("a span could not be encoded and is lost, please report it: %r", problem)
-            queue.settle(1, UNENCODABLE)
+            queue.settle([span], UNENCODABLE)
             return None
 
     # -- delivery ---------------------------------------------------------------------------------------------------
@@ -139,151 +148,110 @@ class SpanExporter:
     def _deliver(self, batch: list[_Encoded], queue: SendQueue) -> None:
         verdict, batch = self._try(batch, queue)
         if verdict == BAD_SPAN:
-            self._isolate(batch, queue)
-
-    def _isolate(self, suspects: list[_Encoded], queue: SendQueue) -> None:
-        """Find the span for which ``suspects`` was refused, in one request for each halving; deliver the others.
-
-        When the first half is accepted the fault is in the second, which needs no request to be known; when the first
-        half is refused the second is set aside, and all that was set aside goes in one request at the end. So one bad
-        span of 100 costs 8 requests. A span is lost only when it was refused alone, or when all the others were
-        accepted without it.
-        """
-        aside: list[_Encoded] = []
-        verdicts = {BAD_SPAN}
-        alone = len(suspects) == 1
-        while len(suspects) > 1:
-            middle = len(suspects) // 2
-            rest = suspects[middle:]
-            verdict, half = self._try(suspects[:middle], queue)
-            verdicts.add(verdict)
-            alone = verdict == BAD_SPAN and len(half) == 1
-            if verdict == BAD_SPAN:
-                suspects, aside = half, rest + aside
-            else:
-                suspects = rest
-        verdict = GIVE_UP
-        if aside:
-            verdict, aside = self._try(aside, queue)
-        if alone or (verdict == TAKEN and verdicts <= {TAKEN, BAD_SPAN}):
-            self._refused(suspects, queue)
-        else:
-            self._halve(suspects, queue)
-        if verdict == BAD_SPAN:
-            self._sort_out(aside, queue, TAKEN in verdicts)
-
-    def _sort_out(self, batch: list[_Encoded], queue: SendQueue, accepted: bool) -> None:
-        """``batch`` was refused, and so was a span besides: there are more bad ones, or it is not the spans.
-
-        The latter is likely when nothing was ``accepted`` so far, and taken for certain when spans from all over
-        ``batch`` are refused alone.
-        """
-        if not accepted:
-            # Golden-section steps: spread, and not in step with bad spans that come at regular intervals.
-            chosen = {int(number * 0.618034 % 1 * len(batch)) for number in range(1, PROBES + 1)}
-            verdicts = [self._try_alone(batch[index], queue) for index in chosen]
-            batch = [encoded for index, encoded in enumerate(batch) if index not in chosen]
-            if set(verdicts) == {BAD_SPAN}:
-                self._refused(batch, queue)
-                return
-        if batch:
-            self._halve(batch, queue)
-
-    def _try_alone(self, encoded: _Encoded, queue: SendQueue) -> int:
-        verdict, refused = self._try([encoded], queue)
-        if verdict == BAD_SPAN:
-            self._refused(refused, queue)
-        return verdict
-
-    def _halve(self, batch: list[_Encoded], queue: SendQueue) -> None:
-        """Deliver ``batch``, in which there may be many bad spans: what is refused is halved, and so on."""
-        if len(batch) == 1:
-            self._try_alone(batch[0], queue)
-            return
-        verdict, batch = self._try(batch, queue)
-        if verdict == BAD_SPAN:
-            middle = len(batch) // 2
-            for half in (batch[:middle], batch[middle:]):
-                if half:
-                    self._halve(half, queue)
+            isolate(batch, lambda part: self._try(part, queue), lambda part: self._refused(part, queue))
 
     def _refused(self, batch: list[_Encoded], queue: SendQueue) -> None:
         if batch:
             logger.error("the server refuses a span, which is lost: %r", batch[0].span._name)
-            queue.settle(len(batch), REFUSED)
+            queue.settle(_spans(batch), REFUSED)
 
     def _try(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
         """Send ``batch`` and settle it, but for the spans that are returned with the verdict ``BAD_SPAN``."""
         verdict, batch = self._attempts(batch, queue)
         if verdict == TAKEN:
-            queue.settle(len(batch))
+            queue.settle(_spans(batch))
             for encoded in batch:
                 for key, content in encoded.files.items():
                     self.uploads.add(key, content)
         elif verdict == REFUSED_ALL or (verdict == TOO_LARGE and len(batch) == 1):
-            queue.settle(len(batch), REFUSED)
+            queue.settle(_spans(batch), REFUSED)
         elif verdict == TOO_LARGE:
             middle = len(batch) // 2
             self._deliver(batch[:middle], queue)
             self._deliver(batch[middle:], queue)
         elif verdict == KEPT:
-            queue.settle(len(batch), SPOOLED)
+            queue.settle(_spans(batch), SPOOLED)
         elif verdict == GIVE_UP:
-            queue.give_up([encoded.span for encoded in batch])
+            queue.give_up(_spans(batch))
         return verdict, batch
 
     def _attempts(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
         """Post ``batch`` until there is a verdict; returns what is left of it, too, since spans may become too old."""
         attempt = 0
+        waits = self._patient  # also with what comes after that to which the server said when to come again
         while True:
             batch = self._young(batch, queue)
             if not batch:
                 return TAKEN, batch
-            if self._failing and self._backlog is not None and queue.crowded() and self._kept(batch):
-                return KEPT, batch
+            left = self._resume_at - self._machine.monotonic()
+            if left > 0:
+                if self._makes_room(batch, queue):
+                    return KEPT, batch
+                if waits:
+                    if not queue.pace.wait(left, self._patient):
+                        return GIVE_UP, batch
+                    waits = self._patient
+                    continue
             body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
                 return GIVE_UP, batch
             attempt += 1
-            verdict, retry_after = self._attempt(batch, body, seconds, attempt, queue.pace)
+            verdict = self._attempt(batch, body, seconds, attempt, queue.pace)
             if verdict != AGAIN:
                 return verdict, batch
-            if self._backlog is not None:
-                queue.hurry_when_crowded()
-            if not queue.pace.wait(max(_pause(attempt), retry_after), patient=retry_after > 0):
-                return GIVE_UP, batch
+            waits = True
 
-    def _attempt(
-        self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int, pace: Pace
-    ) -> tuple[int, float]:
-        began = monotonic()
-        verdict, retry_after, detail = TAKEN, 0.0, ""
+    def _makes_room(self, batch: list[_Encoded], queue: SendQueue) -> bool:
+        """While the server takes nothing, put ``batch`` into the spool, if the queue would overflow behind it."""
+        if self._backlog is None:
+            return False
+        if queue.crowded():
+            return self._kept(batch)
+        queue.hurry_when_crowded()
+        return False
+
+    def _attempt(self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int, pace: Pace) -> int:
+        """Post ``batch`` once; the verdict."""
+        began = self._machine.monotonic()
+        verdict, detail = TAKEN, ""
         try:
             self._post(body, seconds)
             pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - a token function or an exporter may raise anything
             tell_pace(pace, problem)
             verdict, detail = judge(problem), words(problem)
-            retry_after = getattr(problem, "retry_after", None) or 0.0
             if verdict == DOUBTFUL:
                 verdict = AGAIN if attempt < DOUBTFUL_ATTEMPTS else REFUSED_ALL
-            log(verdict, detail)
-        self._failing = verdict == AGAIN
+            log(verdict, problem)
+            self._later(problem)
+        if verdict != AGAIN:
+            self._forget_failures()
         if self._backlog is not None:
-            self._backlog.server_is_up(not self._failing)
+            self._backlog.server_is_up(verdict not in (AGAIN, REFUSED_ALL))
         root = any(not encoded.span._parent_id for encoded in batch)
-        self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, monotonic() - began)
-        return verdict, min(retry_after, LONGEST_RETRY_AFTER)
+        self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, self._machine.monotonic() - began)
+        return verdict
+
+    def _later(self, problem: BaseException) -> None:
+        self._failures += 1
+        pause, self._patient = _wait(self._failures, problem)
+        self._resume_at = self._machine.monotonic() + pause
+
+    def _forget_failures(self) -> None:
+        self._failures = 0  # how often the server said "not now", or nothing, since it last took something
+        self._resume_at = 0.0  # when to ask again (monotonic seconds)
+        self._patient = False  # whether it was the server that named the time
 
     def _young(self, batch: list[_Encoded], queue: SendQueue) -> list[_Encoded]:
-        oldest = time() - MAX_AGE_SECONDS
-        young = [encoded for encoded in batch if encoded.span._start_ns / 1e9 >= oldest]
-        if len(young) < len(batch):
-            logger.warn("spans that started over 23 h ago are dropped: the platform would drop them without a word")
-            queue.settle(len(batch) - len(young), TOO_OLD)
-        return young
+        oldest = self._machine.time() - MAX_AGE_SECONDS
+        old = [encoded.span for encoded in batch if encoded.span._start_ns / 1e9 < oldest]
+        if not old:
+            return batch
+        logger.warn("spans that started over 23 h ago are dropped: the platform would drop them without a word")
+        queue.settle(old, TOO_OLD)
+        return [encoded for encoded in batch if encoded.span not in old]
 
     def _upload(self, upload: Upload, pace: Pace) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
@@ -293,7 +261,7 @@ class SpanExporter:
         seconds = pace.time_left(self._upload_timeout)
         if not seconds:
             return FIRST_PAUSE
-        began = monotonic()
+        began = self._machine.monotonic()
         pause, detail = 0.0, ""
         try:
             self._post_file(upload, seconds)
@@ -302,12 +270,9 @@ class SpanExporter:
             tell_pace(pace, problem)
             verdict, detail = judge(problem), words(problem)
             logger.warn("a file could not be uploaded: %s", detail)
-            retry_after = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
-            if verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS):
-                pause = max(_pause(upload.attempts), retry_after)
-            else:
-                pause = -1.0
-        self._tell(FILE_FLUSH, bool(detail), 1, detail, False, monotonic() - began)
+            again = verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS)
+            pause, upload.patient = _wait(upload.attempts, problem) if again else (-1.0, False)
+        self._tell(FILE_FLUSH, bool(detail), 1, detail, False, self._machine.monotonic() - began)
         return pause
 
     # -- what cannot be delivered -----------------------------------------------------------------------------------
@@ -340,14 +305,17 @@ class SpanExporter:
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
             tell_pace(pace, problem)
             logger.warn("spans from spool_dir could not be delivered: %s", words(problem))
-            return judge(problem)
+            verdict = judge(problem)
+            if verdict == AGAIN:
+                self._later(problem)
+            return verdict
 
     # -- events -----------------------------------------------------------------------------------------------------
 
     def _tell_of_queue(self, spans: list[Span], queue: SendQueue) -> None:
         if self._processor is None:
             return
-        overflow = queue.dropped("queue_full")
+        overflow = queue.dropped(QUEUE_FULL)
         if overflow > self._overflow_told:
             self._tell(SPAN_ENTRY, True, overflow - self._overflow_told, "the queue is full")
             self._overflow_told = overflow
@@ -363,10 +331,21 @@ class SpanExporter:
             logger.error("trace_finish_event_processor failed: %r", problem)
 
 
-def _pause(attempt: int) -> float:
-    """Seconds until the next attempt. Full jitter: clients that fail together do not come back together."""
-    longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
-    return ids.source.fraction() * longest
+def _wait(attempt: int, problem: BaseException) -> tuple[float, bool]:
+    """Seconds until the next attempt, and whether the server named them.
+
+    Full jitter: clients that fail together do not come back together. Only when a connection was cut the first time,
+    as one that was kept open over a freeze of this machine is, the next one is tried at once.
+    """
+    named: float = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+    if attempt == 1 and was_cut(problem):
+        return AT_ONCE, False
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
+    return max(ids.source.fraction() * longest, named), named > 0
+
+
+def _spans(batch: list[_Encoded]) -> list[Span]:
+    return [encoded.span for encoded in batch]
 
 
 def _spans_of(body: bytes) -> Any:

@@ -46,5 +46,5 @@ def stack_text(error: BaseException) -> str:
     return "\n".join(lines or list(frames)[-1:])
 
 
-_TRACE = os.path.dirname(stack_text.__code__.co_filename)
-_WRAPPERS = (_TRACE + os.sep, os.path.join(os.path.dirname(_TRACE), "decorator") + os.sep)
+_PACKAGE = os.path.dirname(os.path.dirname(stack_text.__code__.co_filename))
+_WRAPPERS = tuple(os.path.join(_PACKAGE, folder) + os.sep for folder in ("trace", "decorator", "integration"))

@@ -5,8 +5,7 @@ Other threads, signal handlers and destructors wake and hurry it, so none of tha
 
 from __future__ import annotations
 
-import threading
-from time import monotonic
+from .machine import REAL, Machine
 
 LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
 SILENT_SECONDS = 2.0  # at the end, how long a server may leave a request without an answer ...
@@ -21,17 +20,33 @@ class Pace:
         alarm: wakes the thread when released. A binary semaphore: releasing a plain lock is one atomic step;
             ``Event.set()`` takes a lock of its own, and so could block a signal handler for ever.
         hurried: set by whoever flushes or closes, before the alarm; unset when a batch begins.
+        crowded: the same for whoever fills the queue up to a mark.
         deadline: when whoever sends gives up (monotonic seconds); None while there is no end in sight.
+        until: the same for a thread that sends in place of the usual one, and has no more time than that.
         once: whether, with an end in sight, nothing is tried often: it is kept elsewhere instead.
     """
 
-    __slots__ = ("_heard", "_last_try", "_patience", "alarm", "deadline", "hurried", "once")
+    __slots__ = (
+        "_heard",
+        "_last_try",
+        "_machine",
+        "_patience",
+        "alarm",
+        "crowded",
+        "deadline",
+        "hurried",
+        "once",
+        "until",
+    )
 
-    def __init__(self) -> None:
-        self.alarm = threading.Lock()
+    def __init__(self, machine: Machine = REAL) -> None:
+        self._machine = machine
+        self.alarm = machine.Lock()
         self.alarm.acquire()
         self.hurried = False
+        self.crowded = False
         self.deadline: float | None = None
+        self.until: float | None = None
         self.once = False
         self._last_try = True
         self._heard: float | None = None  # when the server was last heard of, if that matters
@@ -41,7 +56,7 @@ class Pace:
         """The end is in sight. Unless ``for_the_silent``, it comes early for a server that does not answer."""
         self.deadline = deadline
         if not for_the_silent and self._heard is None:
-            self._heard = monotonic()
+            self._heard = self._machine.monotonic()
 
     def sends(self, size: int) -> None:
         """A request of ``size`` bytes leaves."""
@@ -51,7 +66,7 @@ class Pace:
         """The server answered, whatever it said."""
         self._patience = SILENT_SECONDS
         if self._heard is not None:
-            self._heard = monotonic()
+            self._heard = self._machine.monotonic()
 
     def unreached(self) -> None:
         """Nobody was there to take the request."""
@@ -59,9 +74,23 @@ class Pace:
 
     def end(self) -> float | None:
         """When to give up, as it looks now (monotonic seconds)."""
-        if self.deadline is None or self._heard is None:
-            return self.deadline
-        return min(self.deadline, self._heard + self._patience)
+        end = self.until
+        if self.deadline is not None and not self.lent():
+            end = self.deadline
+        if end is None or self.deadline is None or self._heard is None:
+            return end
+        return min(end, self._heard + self._patience)
+
+    def lent(self) -> bool:
+        """Whether it is only for the thread that sends that the time is up first, and another may go on."""
+        return self.until is not None and (self.deadline is None or self.until < self.deadline)
+
+    def ring(self) -> None:
+        """Wake the thread, if it sleeps."""
+        try:
+            self.alarm.release()
+        except RuntimeError:  # it is awake, or about to be
+            pass
 
     def sleep(self, seconds: float | None) -> None:
         """Sleep until the alarm, for ``seconds`` at most."""
@@ -70,9 +99,10 @@ class Pace:
     def wait(self, seconds: float, patient: bool = False) -> bool:
         """Wait between two attempts; False when the time is up, so that there is no use in another.
 
-        Someone who flushes or closes ends the wait early, unless it is ``patient``.
+        Someone who flushes or closes ends the wait early, unless it is ``patient``; a queue that becomes crowded ends
+        it in any case.
         """
-        now = monotonic()
+        now = self._machine.monotonic()
         end = now + seconds
         while True:
             last = self.end()
@@ -87,12 +117,15 @@ class Pace:
             hurried = self.hurried
             if hurried:  # only then: a hurry after the look must not be wiped out
                 self.hurried = False
-            if now >= end or (hurried and not patient):
+            crowded = self.crowded
+            if crowded:
+                self.crowded = False
+            if now >= end or crowded or (hurried and not patient):
                 return True
             self.sleep(end - now)
-            now = monotonic()
+            now = self._machine.monotonic()
 
     def time_left(self, seconds: float) -> float:
         """How long something may take that would else take ``seconds``; 0 when there is no time for any."""
         end = self.end()
-        return seconds if end is None else max(0.0, min(seconds, end - monotonic()))
+        return seconds if end is None else max(0.0, min(seconds, end - self._machine.monotonic()))

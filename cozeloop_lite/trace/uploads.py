@@ -7,9 +7,9 @@ what the server refuses, or what no longer fits, is counted.
 from __future__ import annotations
 
 import collections
-from time import monotonic
 
 from .. import logger
+from .machine import REAL, Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +21,21 @@ MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room 
 
 
 class Upload:
-    """One file: its key, its content, how often it was tried and when it is due (monotonic seconds)."""
+    """One file: its key, its content, how often it was tried and when it is due (monotonic seconds).
 
-    __slots__ = ("attempts", "content", "due", "key")
+    ``patient``: it was the server that named this time, so nobody can hurry it. ``number``: in the order of coming,
+    from 1.
+    """
 
-    def __init__(self, key: str, content: bytes) -> None:
+    __slots__ = ("attempts", "content", "due", "key", "number", "patient")
+
+    def __init__(self, key: str, content: bytes, number: int = 0) -> None:
         self.key = key
         self.content = content
         self.attempts = 0
         self.due = 0.0
+        self.number = number
+        self.patient = False
 
 
 class Uploads:
@@ -39,16 +45,19 @@ class Uploads:
         attempt: ``attempt(upload, pace)`` tries one and returns the seconds until it should be tried again, 0 when
             it arrived, or a negative number when there is no use. ``pace.time_left()`` is what it may take.
         max_bytes: how many bytes may wait.
+        machine: its clock.
     """
 
-    def __init__(self, attempt: Callable[[Upload, Pace], float], max_bytes: int) -> None:
+    def __init__(self, attempt: Callable[[Upload, Pace], float], max_bytes: int, machine: Machine = REAL) -> None:
         self._attempt = attempt
         self._max_bytes = max_bytes
+        self._machine = machine
         self.reset()
 
     def reset(self) -> None:
         """Begin with nothing, as a forked child does."""
         self._waiting: collections.deque[Upload] = collections.deque()
+        self._trying: Upload | None = None  # it waits as well while it is taken out, and put back
         self._bytes = 0
         self._delivered = 0
         self._dropped: dict[str, int] = {}
@@ -67,7 +76,7 @@ class Uploads:
             self.drop("queue_full")
             return
         self._bytes += len(content)
-        self._waiting.append(Upload(key, content))
+        self._waiting.append(Upload(key, content, self.added))
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count files as lost."""
@@ -82,18 +91,25 @@ class Uploads:
         if self._hurried:
             self._hurried = False
             for upload in list(self._waiting):
-                upload.due = 0.0
+                upload.due = upload.due if upload.patient else 0.0
         # A copy, made in one step: whoever closes may empty the deque at any moment.
-        return max(0.0, min((upload.due for upload in list(self._waiting)), default=0.0) - monotonic())
+        return max(0.0, min((upload.due for upload in list(self._waiting)), default=0.0) - self._machine.monotonic())
 
     def step(self, pace: Pace) -> None:
         """Try the first file that is due, if there is one."""
-        now = monotonic()
+        now = self._machine.monotonic()
         for upload in list(self._waiting):
             if upload.due <= now:
                 break
         else:
             return
+        self._trying = upload
+        try:
+            self._try(upload, pace)
+        finally:
+            self._trying = None
+
+    def _try(self, upload: Upload, pace: Pace) -> None:
         try:
             self._waiting.remove(upload)
         except ValueError:  # given up at this moment by whoever closes
@@ -110,7 +126,7 @@ class Uploads:
             self.drop(self._given_up)
             return
         if pause > 0 and upload.attempts < MAX_ATTEMPTS:
-            upload.due = monotonic() + pause
+            upload.due = self._machine.monotonic() + pause
             self._waiting.append(upload)
             return
         self._bytes -= len(upload.content)
@@ -120,6 +136,11 @@ class Uploads:
         else:
             logger.error("a file could not be uploaded and is lost: %s", upload.key)
             self.drop("refused" if pause < 0 else "undeliverable")
+
+    def done_with(self, count: int) -> bool:
+        """Whether the first ``count`` files that were added have their fate; later ones may have had it before."""
+        trying = self._trying  # first this: what is put back now is seen once more
+        return all(upload.number > count for upload in [*self._waiting, *([trying] if trying else [])])
 
     def hurry(self) -> None:
         """Someone flushes: what waits out a pause is due now. May be called by any thread."""
@@ -142,6 +163,9 @@ class Uploads:
             self._waiting.clear()
             self._bytes = 0
             self.drop(reason, count)
+
+    def release(self) -> None:
+        """Nothing more will be sent: let go of what others may send."""
 
     def stats(self) -> dict[str, Any]:
         """The account of files: added = delivered + queued + the sum of dropped."""

@@ -22,6 +22,8 @@ TAKEN, AGAIN, DOUBTFUL, BAD_SPAN, TOO_LARGE, REFUSED_ALL, GIVE_UP, KEPT = range(
 
 def judge(problem: BaseException) -> int:
     """What a failed attempt means for the batch."""
+    if isinstance(problem, errors.AnswerTooLongError):
+        return DOUBTFUL  # like any other answer that is none of the platform's
     if not isinstance(problem, errors.RemoteServiceError):
         # The network; or a token function or an exporter that may work again later. No urllib3 will come from waiting.
         return REFUSED_ALL if _lacks_urllib3(problem) else AGAIN

@@ -11,6 +11,7 @@ import pytest
 from cozeloop_lite import QueueConf, new_client
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.trace import exporter as exporter_module
+from cozeloop_lite.trace.machine import Machine
 from support.recording import (
     RecordingServer,
     close_early,
@@ -486,7 +487,7 @@ def test_old_spans_are_counted_and_not_sent(server, connect, monkeypatch):
     client = connect(server)
     finish(client, 5)
     now = time.time()
-    monkeypatch.setattr(exporter_module, "time", lambda: now + 23 * 3600 + 5)
+    monkeypatch.setattr(Machine, "time", staticmethod(lambda: now + 23 * 3600 + 5))
     assert not client.flush(SOON)
     assert client.stats()["dropped"] == {"too_old": 5}
     assert server.requests == []

@@ -71,7 +71,7 @@ def test_what_one_process_cannot_deliver_the_next_one_does(server, folder, misha
     assert seconds < 5 + 4
     assert b"pat_secret" not in b"".join(path.read_bytes() for path in folder.iterdir())
     server.default = well
-    printed, said, _ = run(server.url, folder, "start_span('now').finish()")
+    _, said, _ = run(server.url, folder, "start_span('now').finish()")
     assert said == ""
     assert names(server) == ["%03d" % number for number in range(250)] + ["now"]
     assert list(folder.iterdir()) == []

@@ -18,8 +18,7 @@ from unittest.mock import MagicMock
 import pytest
 
 import cozeloop_lite
-from cozeloop_lite import clients
-from cozeloop_lite import inject, new_client
+from cozeloop_lite import clients, inject, new_client
 from cozeloop_lite.integration import aws_lambda
 from cozeloop_lite.integration.aws_lambda import lambda_handler
 from cozeloop_lite.trace import ids, tracer

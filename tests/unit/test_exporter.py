@@ -11,8 +11,8 @@ import pytest
 from cozeloop_lite import errors
 from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
-from cozeloop_lite.trace import exporter as exporter_module
 from cozeloop_lite.trace.exporter import SpanExporter
+from cozeloop_lite.trace.machine import Machine
 
 INGEST = "/v1/loop/traces/ingest"
 OK = (200, {"code": 0, "msg": ""})
@@ -31,10 +31,23 @@ def encode(span, files=None):
     return json.dumps({"n": span.number, "pad": getattr(span, "pad", "")}).encode()
 
 
+class Clock(Machine):
+    def __init__(self):
+        self.now = 1000.0
+        self.wall = time.time()
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return self.wall
+
+
 class Book:
     """The queue as an exporter sees it: an account, and a clock that only its waits move."""
 
     def __init__(self, spans, seconds=math.inf):
+        self.clock = Clock()
         self.open = len(spans)
         self.delivered = 0
         self.lost = {}
@@ -53,7 +66,8 @@ class Book:
     def unreached(self):
         self.told.append("unreached")
 
-    def settle(self, count, lost=""):
+    def settle(self, spans, lost=""):
+        count = len(spans)
         self.open -= count
         if lost:
             self.lost[lost] = self.lost.get(lost, 0) + count
@@ -66,6 +80,7 @@ class Book:
 
     def wait(self, seconds, patient=False):
         self.waits.append((seconds, patient))
+        self.clock.now += seconds
         self.seconds -= seconds
         return self.seconds > 0
 
@@ -117,7 +132,8 @@ def deliver(judge, spans=100, seconds=math.inf, processor=None, make=encode):
     if isinstance(spans, int):
         spans = [FakeSpan(number) for number in range(spans)]
     book = Book(spans, seconds)
-    SpanExporter(server, "1", make, TraceConfig(trace_finish_event_processor=processor)).send(spans, book)
+    conf = TraceConfig(trace_finish_event_processor=processor)
+    SpanExporter(server, "1", make, conf, machine=book.clock).send(spans, book)
     assert book.open == 0, "every span is settled, and once"
     assert len(server.accepted) == len(set(server.accepted)), "nothing that was accepted is sent again"
     assert book.delivered == len(server.accepted)
@@ -410,16 +426,16 @@ def test_spans_older_than_23_hours_are_counted_and_not_sent():
     assert book.lost == {"too_old": 1}
 
 
-def test_spans_grow_too_old_while_the_server_is_down(monkeypatch):
-    hours = []
+def test_spans_grow_too_old_while_the_server_is_down():
+    spans = [FakeSpan(number, time.time() + 60) for number in range(100)]
+    book = Book(spans)
 
     def later(numbers):
-        hours.append(1)
+        book.clock.wall += 3600
         return 503, b""
 
-    start = time.time()
-    monkeypatch.setattr(exporter_module, "time", lambda: start + 3600 * len(hours))
-    server, book = deliver(later)
+    server = Server(later)
+    SpanExporter(server, "1", encode, TraceConfig(), machine=book.clock).send(spans, book)
     assert book.lost == {"too_old": 100}
     assert len(server.requests) == 24
 
@@ -491,6 +507,6 @@ def test_an_exporter_of_the_programs_own_gets_the_spans_as_dicts_and_is_tried_ag
     sink = Sink()
     spans = [FakeSpan(0)]
     book = Book(spans)
-    SpanExporter(Server(OK), "1", encode, TraceConfig(), sink).send(spans, book)
+    SpanExporter(Server(OK), "1", encode, TraceConfig(), sink, machine=book.clock).send(spans, book)
     assert sink.calls == [[{"n": 0, "pad": ""}]] * 3
     assert book.delivered == 1

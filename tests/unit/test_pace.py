@@ -7,6 +7,7 @@ import time
 import pytest
 
 from cozeloop_lite.trace import pace as pace_module
+from cozeloop_lite.trace.machine import Machine
 from cozeloop_lite.trace.pace import Pace
 
 SOON = 10  # seconds that no test waits unless it fails
@@ -70,59 +71,65 @@ def test_a_request_gets_what_it_asks_for_or_what_is_left(pace):
 # -- who does not answer ----------------------------------------------------------------------------------------------
 
 
+class Clock(Machine):
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
 @pytest.fixture
-def clock(monkeypatch):
-    """``clock.now``: the monotonic time."""
-
-    class Clock:
-        now = 1000.0
-
-    monkeypatch.setattr(pace_module, "monotonic", lambda: Clock.now)
-    return Clock
+def clock():
+    return Clock()
 
 
-def test_at_the_end_a_silent_server_is_given_up_early(pace, clock):
-    pace.last_chance(1060, for_the_silent=False)
-    assert pace.end() == 1002
-    assert pace.time_left(30) == 2
+@pytest.fixture
+def timed(clock):
+    return Pace(clock)
 
 
-def test_an_answer_gives_it_as_much_time_again_up_to_the_deadline(pace, clock):
-    pace.last_chance(1003, for_the_silent=False)
+def test_at_the_end_a_silent_server_is_given_up_early(timed, clock):
+    timed.last_chance(1060, for_the_silent=False)
+    assert timed.end() == 1002
+    assert timed.time_left(30) == 2
+
+
+def test_an_answer_gives_it_as_much_time_again_up_to_the_deadline(timed, clock):
+    timed.last_chance(1003, for_the_silent=False)
     clock.now = 1000.5
-    pace.heard()
-    assert pace.end() == 1002.5
+    timed.heard()
+    assert timed.end() == 1002.5
     clock.now = 1002.0
-    pace.heard()
-    assert pace.end() == 1003
+    timed.heard()
+    assert timed.end() == 1003
 
 
-def test_what_is_large_may_take_longer_to_send(pace, clock):
-    pace.last_chance(1060, for_the_silent=False)
-    pace.sends(4 << 20)
-    assert pace.end() == 1006
-    pace.heard()
-    assert pace.end() == 1002
+def test_what_is_large_may_take_longer_to_send(timed, clock):
+    timed.last_chance(1060, for_the_silent=False)
+    timed.sends(4 << 20)
+    assert timed.end() == 1006
+    timed.heard()
+    assert timed.end() == 1002
 
 
-def test_nobody_there_is_given_up_even_earlier(pace, clock):
-    pace.last_chance(1060, for_the_silent=False)
-    pace.unreached()
-    assert pace.end() == 1000.5
-    pace.sends(0)  # the next attempt
-    assert pace.end() == 1002
+def test_nobody_there_is_given_up_even_earlier(timed, clock):
+    timed.last_chance(1060, for_the_silent=False)
+    timed.unreached()
+    assert timed.end() == 1000.5
+    timed.sends(0)  # the next attempt
+    assert timed.end() == 1002
 
 
-def test_whoever_names_a_time_waits_for_the_silent_as_well(pace, clock):
-    pace.last_chance(1060, for_the_silent=True)
-    pace.unreached()
-    assert pace.end() == 1060
+def test_whoever_names_a_time_waits_for_the_silent_as_well(timed, clock):
+    timed.last_chance(1060, for_the_silent=True)
+    timed.unreached()
+    assert timed.end() == 1060
 
 
-def test_before_the_end_silence_does_not_matter(pace, clock):
-    pace.unreached()
-    assert pace.end() is None
-    assert pace.time_left(30) == 30
+def test_before_the_end_silence_does_not_matter(timed, clock):
+    timed.unreached()
+    assert timed.end() is None
+    assert timed.time_left(30) == 30
 
 
 def test_what_can_be_kept_elsewhere_is_tried_once_more_at_the_end(pace):

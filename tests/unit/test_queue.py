@@ -11,6 +11,7 @@ import pytest
 
 from cozeloop_lite import process
 from cozeloop_lite.trace import queue as queue_module
+from cozeloop_lite.trace import sender as sender_module
 from cozeloop_lite.trace.queue import SendQueue
 from cozeloop_lite.trace.uploads import Uploads
 
@@ -33,7 +34,7 @@ class Sender:
         self.batches.append(items)
         self.busy.set()
         assert self.go.wait(SOON)
-        queue.settle(len(items))
+        queue.settle(items)
 
     @property
     def items(self):
@@ -119,14 +120,14 @@ def test_there_is_no_thread_before_the_first_item_and_one_for_all_of_them(make_q
 
 
 def test_an_item_leaves_without_a_flush_after_the_linger_time(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 0.05)
     sender = Sender()
     make_queue(sender).put("item", 1)
     assert sender.busy.wait(SOON)
 
 
 def test_a_full_batch_does_not_linger(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     for count, size in [(100, 1), (4, 1 << 20)]:
         sender = Sender()
         queue = make_queue(sender)
@@ -136,11 +137,11 @@ def test_a_full_batch_does_not_linger(make_queue, monkeypatch):
 
 
 def test_no_wake_up_is_lost_however_put_and_sleep_interleave(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 0.0)
     arrived = threading.Semaphore(0)
 
     def send(items, queue):
-        queue.settle(len(items))
+        queue.settle(items)
         for _ in items:
             arrived.release()
 
@@ -156,7 +157,7 @@ def test_no_wake_up_is_lost_however_put_and_sleep_interleave(make_queue, monkeyp
 
 
 def test_an_interrupt_in_the_middle_of_waking_the_thread_does_not_leave_it_asleep(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 0.0)
     sender = Sender()
     queue = make_queue(sender)
     queue.put("first", 1)
@@ -215,7 +216,7 @@ def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
 
 
 def test_the_thread_is_not_woken_for_every_item(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     queue = make_queue(Sender())
     rings = []
     queue.put("first", 1)
@@ -264,7 +265,7 @@ def test_bytes_are_free_again_in_a_queue_that_never_runs_empty(make_queue):
     def send(items, queue):
         if rest:
             queue.put(rest.pop(), 300)
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send, max_bytes=1000, batch_count=1)
     queue.put("first", 300)
@@ -277,8 +278,8 @@ def test_the_account_balances_at_every_instant_under_load(make_queue):
     reasons = ["", "refused", ""]
 
     def send(items, queue):
-        for number, _ in enumerate(items):
-            queue.settle(1, reasons[number % 3])
+        for number, item in enumerate(items):
+            queue.settle([item], reasons[number % 3])
 
     queue = make_queue(send, max_count=300)
     per_thread, threads = 5000, 4
@@ -309,7 +310,7 @@ def test_the_account_balances_at_every_instant_under_load(make_queue):
 
 def test_flush_is_false_when_something_was_lost_and_true_again_afterwards(make_queue):
     reason = ["refused"]
-    queue = make_queue(lambda items, queue: queue.settle(len(items), reason[0]))
+    queue = make_queue(lambda items, queue: queue.settle(items, reason[0]))
     queue.put("item", 1)
     assert not queue.flush(SOON)
     assert queue.flush(SOON)
@@ -332,10 +333,10 @@ def test_flush_covers_a_batch_as_a_whole_even_if_its_later_items_are_settled_fir
     first_settled, go = threading.Event(), threading.Event()
 
     def send(items, queue):
-        queue.settle(len(items) - 1)
+        queue.settle(items[:-1])
         first_settled.set()
         go.wait(SOON)
-        queue.settle(1)
+        queue.settle(items[-1:])
 
     queue = make_queue(send, batch_count=10)
     results = []
@@ -433,7 +434,7 @@ def test_flush_and_close_on_the_sending_thread_do_not_wait_for_themselves(make_q
         results.append(queue.flush(SOON))
         if items == ["last"]:
             results.append(queue.close(SOON))
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send)
     queue.put("item", 1)
@@ -477,9 +478,9 @@ def test_finalizers_that_run_inside_the_queue_may_put(make_queue):
 def test_a_sender_that_raises_costs_its_batch_and_not_the_thread(make_queue, logged):
     def send(items, queue):
         if items != ["good"]:
-            queue.settle(1)
+            queue.settle(items[:1])
             raise SystemExit("thrown by %s" % items)
-        queue.settle(1)
+        queue.settle(items)
 
     queue = make_queue(send, batch_count=2)
     queue.put("bad", 1)
@@ -594,7 +595,7 @@ def test_without_a_thread_what_is_put_back_is_sent_before_the_flush_is_over(make
         if len(calls) < 3:
             queue.give_up(items)
         else:
-            queue.settle(len(items))
+            queue.settle(items)
 
     queue = make_queue(send)
     no_threads(monkeypatch)
@@ -753,7 +754,7 @@ class Beside:
         return self.outcomes.pop(0)
 
     def send(self, items, queue):
-        queue.settle(len(items))
+        queue.settle(items)
         for item in items:
             if item == "file":
                 self.files.add(item, b"content")
@@ -794,7 +795,7 @@ def test_a_lost_file_makes_a_flush_false(make_queue):
 
 
 def test_a_file_is_tried_while_items_linger_and_while_nothing_else_is_to_do(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     beside = Beside(0.01, 0.2, 0)
     queue = make_queue(beside.send, aside=beside.files)
     queue.put("file", 1)
@@ -807,7 +808,7 @@ def test_a_file_is_tried_while_items_linger_and_while_nothing_else_is_to_do(make
 
 
 def test_a_file_that_waits_out_a_pause_holds_no_items_back(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 0.0)
     beside = Beside(3600)
     queue = make_queue(beside.send, aside=beside.files)
     queue.put("file", 1)
@@ -871,7 +872,7 @@ def test_without_a_thread_whoever_flushes_uploads_too(make_queue, monkeypatch):
     queue.put("file", 1)
     steps = []
     step = queue._step_aside
-    queue._step_aside = lambda patience: steps.append(1) or step(patience)
+    queue._step_aside = lambda *how: steps.append(1) or step(*how)
     began = time.monotonic()
     assert not queue.flush(0.2)
     assert time.monotonic() - began < SOON / 2
@@ -1001,7 +1002,7 @@ def test_a_request_that_takes_all_its_time_ends_before_close_does(make_queue):
         while queue.pace.time_left(60) == 60:
             time.sleep(0.01)
         time.sleep(queue.pace.time_left(60))
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send)
     queue.put("item", 1)
@@ -1036,7 +1037,7 @@ def test_close_ends_the_wait_between_two_attempts(make_queue):
     def send(items, queue):
         waiting.set()
         waits.append(queue.pace.wait(3600))
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send)
     queue.put("item", 1)
@@ -1057,7 +1058,7 @@ def test_a_flush_ends_the_pause_between_two_attempts_but_not_one_that_the_server
         asked.set()
         began = time.monotonic()
         pauses.append((queue.pace.wait(0.5, patient=items == ["patient"]), time.monotonic() - began < 0.4))
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send)
     for name in ["patient", "impatient"]:
@@ -1079,7 +1080,7 @@ def test_a_hurry_before_the_batch_does_not_end_the_pause_after_its_first_attempt
         began = time.monotonic()
         assert queue.pace.wait(0.3)
         pauses.append(time.monotonic() - began)
-        queue.settle(len(items))
+        queue.settle(items)
 
     queue = make_queue(send)
     queue.put("item", 1)
@@ -1134,12 +1135,12 @@ def test_all_queues_of_a_process_share_the_time_at_exit(make_queue, monkeypatch)
 
 
 def test_all_queues_of_a_process_send_at_once_at_exit(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     together = threading.Barrier(3)
 
     def send(items, queue):
         together.wait(SOON)
-        queue.settle(len(items))
+        queue.settle(items)
 
     queues = [make_queue(send) for _ in range(3)]
     for queue in queues:
@@ -1151,7 +1152,7 @@ def test_all_queues_of_a_process_send_at_once_at_exit(make_queue, monkeypatch):
 
 
 def test_a_flush_during_the_exit_does_not_bring_the_linger_time_back(make_queue, monkeypatch):
-    monkeypatch.setattr(queue_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     sender = Sender()
     queue = make_queue(sender)
     queue.put("first", 1)

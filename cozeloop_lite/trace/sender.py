@@ -1,0 +1,239 @@
+"""Who sends what waits: one daemon thread, which takes batches out of the box and has them sent.
+
+It starts with the first item, sleeps when there is nothing to do, and collects for up to a second so that batches fill.
+Between two batches it does a step of the work beside, such as an upload. Where no thread can be started, as at the end
+of the interpreter, another takes its place (:meth:`Sender._work_here`): at any moment at most one thread sends.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .. import logger, process
+from .account import SHUTDOWN
+from .box import NEVER, Box
+from .machine import REAL, Machine
+from .pace import Pace
+from .uploads import Uploads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from typing import Any, Callable
+
+LINGER_SECONDS = 1.0  # how long the first item of a batch waits for more of them, contract siblings.md 2.7
+POLL_SECONDS = 0.5  # those who wait for another thread look now and then: it may die
+
+
+class Sender(Box):
+    """A box, and the thread that empties it.
+
+    Args:
+        send: ``send(items, sender)`` calls ``sender.settle()`` or ``sender.give_up()`` for every item, keeps to
+            ``sender.pace`` and tells it what it hears; it runs on one thread at a time.
+        max_count, max_bytes, batch_count, keep, machine: see :class:`~cozeloop_lite.trace.box.Box`.
+        aside: work of another kind that the items bring, done one step at a time between two batches.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Any], Any], None],
+        max_count: int,
+        max_bytes: int,
+        batch_count: int,
+        aside: Uploads | None = None,
+        keep: Callable[[Any], bool] | None = None,
+        machine: Machine = REAL,
+    ) -> None:
+        self._send = send
+        self._aside = aside or Uploads(lambda upload, pace: 0, 0, machine)
+        super().__init__(max_count, max_bytes, batch_count, keep, machine)
+
+    def _on_fork(self) -> None:
+        """Begin with nothing, not even a thread: that of a parent process stayed there."""
+        super()._on_fork()
+        self.pace = Pace(self._machine)
+        self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
+        self._thread: threading.Thread | None = None
+        self._running = False  # whether it has not come to its end yet
+        self._starting = False  # whether it is being started, and a signal handler came in between
+        self._sender = 0  # the thread that is sending; nearly always that one
+        self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
+        self._aside.reset()
+
+    # -- the daemon thread, seen from outside -----------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        try:
+            self._wake_count = self._wake_bytes = NEVER
+            self.pace.crowded = True
+        finally:  # after the marks, always: whoever lowers them and is not heard leaves the thread asleep for ever
+            try:  # here and not in a function, at whose entrance CPython may raise KeyboardInterrupt
+                self.pace.alarm.release()
+            except RuntimeError:  # it is awake, or about to be
+                pass
+
+    def _hurry(self, target: int) -> None:
+        """Send the first ``target`` items now, and wait for nothing that need not be waited for."""
+        self._hurry_to = max(self._hurry_to, target)
+        self.pace.hurried = True
+        self._aside.hurry()
+        self.pace.ring()
+
+    def _get_ready(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it
+            return
+        with self._changed:
+            if self._alive() or self._starting:
+                return
+            self._starting = self._running = True
+            try:
+                self._thread = self._machine.Thread(target=self._run, name="cozeloop_lite", daemon=True)
+                self._thread.start()
+                process.at_work()
+            except RuntimeError:  # the interpreter is ending and starts no more threads: whoever waits will send
+                pass
+            finally:
+                self._starting = False
+
+    def _alive(self) -> bool:
+        return self._running and self._thread is not None and self._thread.is_alive()
+
+    def _may_wait(self) -> bool:
+        return super()._may_wait() or self.pace.lent()
+
+    # -- the daemon thread, seen from inside ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        this = self._machine.current_thread()
+        try:
+            while self._thread is this:
+                self._ready = not self._exit_by
+                self._sleep()
+                batch = self._take()
+                if batch:
+                    self._deliver(batch)
+                stepped = self._step_aside(self.pace.time_left(NEVER) if self._closed else 0)
+                if self._closed and not stepped and self._leave():
+                    return
+        finally:
+            self._ready = False
+
+    def _sleep(self) -> None:
+        """Sleep until there is something to send, then until it fills a batch, a second is over or someone hurries."""
+        end: float | None = None
+        while not self._closed:
+            # First the marks, then the look: who puts an item after the look sees the marks, and rings.
+            self._mark_batch()
+            count = len(self._items)
+            pause = self._aside.wait()
+            if count:
+                now = self._machine.monotonic()
+                end = now + LINGER_SECONDS if end is None else end
+                if self._full_batch() or now >= end or self._hurry_to > self._account.taken:
+                    break
+                pause = end - now if pause is None else min(end - now, pause)
+            if pause == 0:
+                self._step_aside(0)
+            else:
+                self.pace.sleep(pause)
+        self._wake_count = self._wake_bytes = NEVER
+
+    def _take(self) -> list[tuple[Any, int]]:
+        with self._changed:
+            while self._sender:  # another took the place of this thread before it was there
+                self._changed.wait()
+            return self._claim()
+
+    def _leave(self) -> bool:
+        """The queue is closed, and nothing is left to do. False when an item has slipped in."""
+        with self._changed:
+            self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
+            self._changed.notify_all()
+        self._aside.release()
+        with self._changed:
+            self._ready = False  # first this, then the look: who puts an item after the look starts anew
+            self._running = bool(self._items)
+            return not self._running
+
+    # -- to send, on whatever thread --------------------------------------------------------------------------------
+
+    def _claim(self, until: float | None = None) -> list[tuple[Any, int]]:
+        """The next batch, and with it the right to send, ``until`` some time. The lock is held, and nobody sends."""
+        batch = self._take_batch()
+        self.pace.hurried = self.pace.crowded = False
+        if batch:
+            self._start_sending(until)
+        return batch
+
+    def _start_sending(self, until: float | None) -> None:
+        self._sender = self._machine.get_ident()
+        self.pace.until = until
+
+    def _stop_sending(self) -> None:
+        with self._changed:
+            self._sender = 0
+            self.pace.until = None
+            self._changed.notify_all()
+
+    def _deliver(self, batch: list[tuple[Any, int]]) -> bool:
+        """Send ``batch``; returns whether some of it was given back."""
+        given_back = False
+        try:
+            self._send([item for item, _ in batch], self)
+        except BaseException as problem:  # whatever happens to one batch, the thread lives for the next
+            logger.error("a batch was lost by a fault of this library, please report it: %r", problem)
+            thread = self._machine.current_thread()
+            if isinstance(problem, KeyboardInterrupt) and thread is not self._thread:
+                raise  # it is the program's
+        finally:
+            with self._changed:
+                given_back = self._end_batch()
+                self._stop_sending()
+        return given_back
+
+    def _step_aside(self, patience: float, until: float | None = None) -> bool:
+        """One step of the work beside, if one is due within ``patience`` seconds; False when there was none.
+
+        It may take ``until`` some time.
+        """
+        pause = self._aside.wait()
+        if pause is None or (pause > 0 and not patience):
+            return False
+        if pause > 0:
+            self.pace.sleep(min(pause, patience))
+            return True
+        with self._changed:
+            if self._sender:  # see _take
+                self._changed.wait(POLL_SECONDS)
+                return True
+            self._start_sending(until)
+        try:
+            self._aside.step(self.pace)
+        except BaseException as problem:  # noqa: BLE001 - see _deliver
+            logger.error("a file was lost by a fault of this library, please report it: %r", problem)
+        finally:
+            self._stop_sending()
+        return True
+
+    def _sending_here(self) -> bool:
+        return self._sender == self._machine.get_ident()
+
+    def _work_here(self, batch: list[tuple[Any, int]], end: float) -> bool:
+        """In place of the daemon thread, send ``batch``, or do a step of the work beside, until ``end`` at most.
+
+        Returns whether some of the batch was given back.
+        """
+        try:
+            if batch:
+                return self._deliver(batch)
+            self._step_aside(max(0.0, end - self._machine.monotonic()), end)
+            return False
+        finally:
+            if self._alive():  # it was started meanwhile, and has seen none of this
+                self.pace.ring()
+            elif self._closed:  # maybe meanwhile, too
+                self._aside.release()

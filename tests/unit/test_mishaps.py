@@ -1,0 +1,438 @@
+"""One mishap at a time, in the simulated world of tests/support: each was found there by chance, or would be.
+
+The rules of that world are checked as well, whatever else a test looks at.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from cozeloop_lite import logger
+from support import world as world_module
+from support.world import World, numbers_in
+
+OK = ("ok", 0.0)
+DOWN = ("503", 0.0)
+SILENT = ("silent", 0.0)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    world_module.scaled(monkeypatch)
+    monkeypatch.setattr(logger.logger, "disabled", True)
+    world = World(1)
+    yield world
+    world.simulation.finish()
+
+
+@pytest.fixture
+def start(world):
+    """``start(**how)``: a program whose thread has shown that it works, and sleeps."""
+
+    def start(**how):
+        program = world.start_program(**how)
+        world.server.script = [OK]
+        program.finish_span()
+        world.simulation.run(2)
+        assert program.queue.stats()["delivered"] == 1
+        return program
+
+    return start
+
+
+def finish(program, count, **how):
+    for _ in range(count):
+        program.finish_span(**how)
+
+
+def spawned(program, function, *args):
+    """``function`` in a thread of the program; its result will be in the list."""
+    results = []
+    program.spawn(lambda: results.append(function(*args)))
+    return results
+
+
+def requests(world):
+    return [line.split("request of ")[1].split("], ")[0] + "]" for line in world.simulation.log if "request of" in line]
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_comes_when_close_has_given_up_brings_no_further_request(world, start):
+    program = start()
+    finish(program, 3)
+    world.server.script = [("503", 2.95)]
+    world.simulation.run(1.5)  # the request is under way for half a second
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(2.42)  # nothing was heard for 2 s
+    assert closed == [False]
+    world.simulation.run(60)
+    assert requests(world) == ["[1]", "[2, 3, 4]"]
+    assert program.queue.stats()["dropped"] == {"shutdown": 3}
+
+
+def test_of_a_batch_that_is_under_way_at_the_end_only_what_has_no_fate_is_kept_and_once(world, start):
+    program = start(spool=True)
+    finish(program, 3)
+    program.finish_span(bad=True)
+    world.server.script = [OK, OK, SILENT]  # refused, then the first half accepted, then nothing
+    world.simulation.run(1.5)
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert closed == [False]
+    assert requests(world) == ["[1]", "[2, 3, 4, 5]", "[2, 3]", "[4]"]
+    assert program.queue.stats()["spooled"] == 2
+    assert program.kept == {4, 5}
+
+
+def test_what_is_kept_at_the_end_is_kept_in_order(world, start):
+    program = start(spool=True, batch_count=2)
+    world.server.mood = ["silent"]
+    finish(program, 5)
+    world.simulation.run(1.5)
+    spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert [number for file in world.disk for record in file.records for number in numbers_in(record.content)] == [
+        2, 3, 4, 5, 6,
+    ]  # fmt: skip
+
+
+def test_what_a_callback_of_the_thread_closes_is_accounted_for_when_the_time_is_up(world, start):
+    program = start()
+    closed = []
+    program.surprise = lambda: closed.append(program.queue.close(1.0))
+    world.server.mood = ["503"]
+    world.server.script = [OK]
+    program.finish_span(files=[5, 5])
+    world.simulation.run(60)
+    assert closed == [False]
+    assert program.queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"shutdown": 2}}
+    assert not program.queue._alive()
+
+
+def test_what_a_callback_closes_where_no_thread_can_be_started_is_accounted_for_at_once(world):
+    program = world.start_program(batch_count=1)
+    program.no_threads = True
+    closed = []
+    program.surprise = lambda: closed.append(program.queue.close(60))
+    world.server.script = [("ok", 1.0)]
+    finish(program, 3)
+    flushed = spawned(program, program.queue.flush, 1.5)
+    world.simulation.run(60)
+    assert (closed, flushed) == ([False], [False])
+    assert program.queue.stats()["dropped"] == {"shutdown": 3}
+
+
+def test_an_exit_that_gave_up_leaves_room_for_what_comes_after_it(world, start):
+    program = start(max_bytes=100, shutdown_timeout=1.0)
+    world.server.mood = ["silent"]
+    program.finish_span(size=90)
+    spawned(program, lambda: [program.queue._on_exit_hurry(), program.queue._on_exit()])
+    world.simulation.run(30)
+    program.finish_span(size=90)
+    assert program.queue.stats()["dropped"] == {"shutdown": 1}
+
+
+def test_a_closed_client_lets_go_of_its_files_and_the_next_one_in_the_process_sends_them(world, start):
+    program = start(spool=True)
+    world.server.mood = ["503"]
+    program.finish_span()
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert closed == [False]
+    world.server.mood = ["ok"]
+    another = world.start_program(spool=True)
+    another.finish_span()
+    world.simulation.run(60)
+    assert world.server.told == {1, 2, 3}
+    assert world.disk == []
+
+
+# -- no thread can be started -----------------------------------------------------------------------------------------
+
+
+def test_a_queue_that_filled_up_while_no_thread_could_be_started_is_emptied_once_one_can(world):
+    program = world.start_program(max_count=2)
+    program.no_threads = True
+    finish(program, 3)
+    program.no_threads = False
+    program.finish_span()  # for which there is no room, either
+    world.simulation.run(30)
+    assert program.queue.stats()["delivered"] == 2
+
+
+def test_what_a_flush_gives_back_waits_in_its_old_order_and_takes_its_room(world):
+    program = world.start_program(max_bytes=3000)
+    program.no_threads = True
+    finish(program, 3, size=1000, weight=5)  # each in a request of its own
+    world.server.mood = ["503"]
+    flushed = spawned(program, program.queue.flush, 1.0)
+    world.simulation.run(5)
+    assert flushed == [False]
+    program.finish_span(size=1000)
+    assert program.queue.stats()["dropped"] == {"queue_full": 1}
+    world.server.mood = ["ok"]
+    flushed = spawned(program, program.queue.flush, 10.0)
+    world.simulation.run(10)
+    assert flushed == [True]
+    assert requests(world)[-3:] == ["[1]", "[2]", "[3]"]
+
+
+def test_what_a_flush_gives_back_is_sent_by_the_thread_that_was_started_meanwhile(world):
+    program = world.start_program(max_count=1)
+    program.no_threads = True
+    program.finish_span()
+    world.server.script = [SILENT]
+    flushed = spawned(program, program.queue.flush, 1.0)
+    world.simulation.run(0.5)
+    program.no_threads = False
+    program.finish_span()  # there is no room for it, but now there is a thread
+    world.simulation.run(30)
+    assert flushed == [False]
+    assert program.queue.stats()["delivered"] == 1
+
+
+def test_a_flush_that_is_told_to_come_later_than_it_can_wait_asks_once(world):
+    program = world.start_program()
+    program.no_threads = True
+    world.server.mood = ["503 with Retry-After"]
+    program.finish_span()
+    flushed = spawned(program, program.queue.flush, 10.0)
+    world.simulation.run(30)
+    assert flushed == [False]
+    assert requests(world) == ["[1]"]
+    assert world.simulation.ticks < 1000
+
+
+def test_a_flush_with_a_spool_tries_as_long_as_it_can(world):
+    program = world.start_program(spool=True)
+    program.no_threads = True
+    world.server.script = [DOWN] * 5
+    world.server.mood = ["ok"]
+    program.finish_span()
+    flushed = spawned(program, program.queue.flush, 60.0)
+    world.simulation.run(60)
+    assert flushed == [True]
+    assert requests(world) == ["[1]"] * 6
+
+
+def test_an_upload_takes_no_more_time_than_the_flush_that_does_it(world):
+    program = world.start_program()
+    program.no_threads = True
+    world.server.mood = ["ok"]
+    program.finish_span(files=[5])
+    world.server.script = [OK, SILENT]
+    began = world.simulation.now
+    flushed = spawned(program, lambda: (program.queue.flush(2.0), world.simulation.now - began))
+    world.simulation.run(60)
+    ((done, took),) = flushed
+    assert not done
+    assert took == pytest.approx(2.0)
+
+
+def test_one_flush_does_not_give_its_time_to_another(world):
+    """The first waits out the pause of a file, and ends while the second sends."""
+    program = world.start_program()
+    program.no_threads = True
+    world.server.script = [OK, ("429 with Retry-After", 0.0), SILENT]
+    program.finish_span(files=[5])
+    spawned(program, program.queue.flush, 1.0)
+    world.simulation.run(0.5)
+    program.finish_span()
+    began = world.simulation.now
+    flushed = spawned(program, lambda: (program.queue.flush(1.0), world.simulation.now - began))
+    world.simulation.run(60)
+    ((done, took),) = flushed
+    assert not done
+    assert took == pytest.approx(1.0)
+
+
+def test_a_close_gives_no_more_time_to_the_flush_that_sends_and_sends_the_rest_itself(world):
+    program = world.start_program()
+    program.no_threads = True
+    world.server.script = [SILENT]
+    program.finish_span()
+    began = world.simulation.now
+    flushed = spawned(program, lambda: (program.queue.flush(1.0), world.simulation.now - began))
+    world.simulation.run(0.5)
+    closed = spawned(program, program.queue.close, 60.0)
+    world.simulation.run(60)
+    ((done, took),) = flushed
+    assert not done or took <= 1.0
+    assert took == pytest.approx(1.0)
+    assert closed == [True]
+    assert program.queue.stats()["delivered"] == 1
+
+
+def test_what_earlier_processes_left_is_sent_by_one_thread_at_a_time(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    finish(before, 5)
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    program = world.start_program(spool=True)
+    program.no_threads = True
+    world.server.mood = ["ok"]
+    program.finish_span()
+    program.queue._on_exit_hurry()  # now flushes wait for what others left, too
+    world.server.script = [OK, ("ok", 0.5)]
+    for _ in range(3):
+        spawned(program, program.queue.flush, 4.0)
+    world.simulation.run(60)
+    assert sorted(requests(world)[-2:]) == ["[1, 2, 3, 4, 5]", "[6]"]
+    assert set(world.server.accepted.values()) == {1}
+
+
+# -- flush ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flush_waits_for_its_own_files_whatever_becomes_of_later_ones(world, start):
+    program = start()
+    program.finish_span(files=[5])
+    world.server.script = [OK, ("429 with Retry-After", 0.0), OK, OK, OK]
+    flushed = spawned(program, program.queue.flush, 60.0)
+    world.simulation.run(1)
+    program.finish_span(files=[5, 5])
+    world.simulation.run(4)
+    assert {"3/0", "3/1"} <= world.server.files  # two files more have arrived
+    assert flushed == []
+    world.simulation.run(60)
+    assert flushed == [True]
+
+
+@pytest.mark.parametrize("files", [[], [5]])
+def test_a_callback_that_flushes_does_not_wait_for_itself(world, start, files):
+    program = start()
+    took = []
+
+    def surprise():
+        began = world.simulation.now
+        program.queue.flush(10.0)
+        took.append(world.simulation.now - began)
+
+    program.finish_span(files=files)
+    world.simulation.run(1)
+    program.surprise = surprise
+    world.simulation.run(60)
+    assert took in ([0.0], [])
+    program.finish_span()
+    world.simulation.run(60)
+    assert took == [0.0]
+
+
+def test_a_file_that_the_server_wants_later_is_not_hurried_by_a_flush(world, start):
+    program = start()
+    program.finish_span(files=[5])
+    world.server.script = [OK, ("429 with Retry-After", 0.0)]
+    world.server.mood = ["ok"]
+    world.simulation.run(1.5)
+    flushed = spawned(program, program.queue.flush, 60.0)
+    world.simulation.run(5)
+    assert flushed == []
+    world.simulation.run(60)
+    assert flushed == [True]
+
+
+# -- an outage --------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_after_a_batch_that_is_to_come_later_comes_later_too(world, start):
+    program = start(batch_count=1, max_count=4, spool=True)
+    world.server.script = [("503 with Retry-After", 0.0)]
+    world.server.mood = ["ok"]
+    finish(program, 4)  # it is crowded: the first two make room for more
+    world.simulation.run(20)
+    assert program.kept
+    assert requests(world)[1:] == ["[2]"]
+    world.simulation.run(60)
+    assert world.server.told == {1, 2, 3, 4, 5}
+
+
+def test_retry_after_is_not_waited_out_while_the_queue_overflows_when_there_is_a_spool(world, start):
+    program = start(max_count=20, batch_count=5, spool=True)
+    world.server.mood = ["503 with Retry-After"]
+    finish(program, 5)
+    world.simulation.run(2)
+    for _ in range(30):
+        program.finish_span()
+        world.simulation.run(0.1)
+    stats = program.queue.stats()
+    assert stats["dropped"] == {}
+    assert stats["spooled"] > 10
+    assert requests(world)[1:] == ["[2, 3, 4, 5, 6]"]
+
+
+def test_a_full_spool_does_not_bring_a_request_for_every_span(world, start):
+    program = start(max_count=20, batch_count=5, spool=True)
+    world.disk_is_full = True
+    world.server.mood = ["503"]
+    for _ in range(200):
+        program.finish_span()
+        world.simulation.run(0.01)
+    assert len(requests(world)) < 15
+
+
+def test_however_crowded_it_is_the_server_is_asked_again_when_the_pause_is_over(world, start):
+    program = start(max_count=4, batch_count=100, spool=True)
+    world.server.script = [DOWN]
+    for _ in range(5):
+        finish(program, 4)
+        world.simulation.run(20)
+    assert program.queue.stats()["spooled"] <= 4
+    assert world.server.told == set(range(1, 22))
+
+
+# -- what was left by others ------------------------------------------------------------------------------------------
+
+
+def test_spans_from_the_spool_are_not_sent_again_for_a_file_that_fails(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    before.finish_span(files=[5, 6])
+    finish(before, 2)
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    before.end()
+    program = world.start_program(spool=True)
+    world.server.mood = ["ok"]
+    world.server.script = [OK, OK, OK, DOWN]
+    program.finish_span()
+    world.simulation.run(30)
+    assert requests(world)[-1] == "[1, 2, 3]"
+    assert world.server.files == {"1/0"}
+    program.finish_span()
+    world.simulation.run(120)
+    assert world.server.files == {"1/0", "1/1"}
+    assert set(world.server.accepted.values()) == {1}
+    assert world.disk == []
+
+
+def test_a_server_that_hangs_on_one_file_from_the_spool_is_not_asked_for_the_next_at_once(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    finish(before, 5, files=[5])
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    before.end()
+    program = world.start_program(spool=True)
+    world.server.mood = ["ok"]
+    world.server.script = [OK, OK, SILENT, SILENT]
+    program.finish_span()
+    world.simulation.run(5)
+    program.finish_span()
+    world.simulation.run(40)
+    assert program.queue.stats()["delivered"] == 2
+
+
+def test_a_forked_child_tells_of_its_own_overflow(world, start):
+    program = start(max_count=2)
+    finish(program, 10)
+    world.simulation.run(5)
+    program.finish_span()
+    world.simulation.run(5)
+    assert program.overflow_told == 8
+    child = world.fork(program)
+    finish(child, 5)
+    world.simulation.run(5)
+    assert child.overflow_told == 3
