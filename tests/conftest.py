@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from cozeloop_lite import clients, new_client
+from cozeloop_lite import clients, config, errors, new_client
 from cozeloop_lite import logger as logger_module
+from cozeloop_lite.api import keys
 from cozeloop_lite.trace import context
 
 # A slow machine is no failure, a run leaves no files behind, and two runs try the same examples.
@@ -36,6 +38,44 @@ def _forget():
     logger_module._logged.clear()
     logger_module.logger.setLevel(0)
     context.push(None)
+
+
+SHORTEST_SECRET = 8  # characters; less may stand in any text
+
+
+@pytest.fixture(autouse=True)
+def no_secret_leaks(monkeypatch):
+    """In no test does a token or private key that it uses stand in what is logged, or in an error of the package."""
+    secrets, texts = set(), []
+    checked_token, signer, error_init = config.checked_token, keys.signer, errors.LoopError.__init__
+
+    def seen_token(value, where):
+        token = checked_token(value, where)
+        secrets.add(token)
+        return token
+
+    def seen_key(text):
+        if isinstance(text, str):
+            secrets.update(line for line in text.split() if len(line) > 40)
+        return signer(text)
+
+    def seen_error(self, *args, **kwargs):
+        texts.extend(map(str, args))
+        error_init(self, *args, **kwargs)
+
+    class Reader(logging.Handler):
+        def emit(self, record):
+            texts.append(self.format(record))
+
+    monkeypatch.setattr(config, "checked_token", seen_token)
+    monkeypatch.setattr(keys, "signer", seen_key)
+    monkeypatch.setattr(errors.LoopError, "__init__", seen_error)
+    reader = Reader()
+    logger_module.logger.addHandler(reader)
+    yield
+    logger_module.logger.removeHandler(reader)
+    leaked = [text for secret in secrets if len(secret) >= SHORTEST_SECRET for text in texts if secret in text]
+    assert not leaked, "a secret stands in a message"
 
 
 class Sink:
