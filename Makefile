@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint matrix bench clean
+.PHONY: help demo test lint matrix bench chaos fuzz clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -22,8 +22,14 @@ lint: $(VENV)/lint  ## ruff and mypy --strict
 matrix:  ## the tests on every CPython from 3.7 up that is on this machine, with urllib3 1.26 and 2.x
 	$(PYTHON) tests/matrix.py
 
-bench: $(VENV)/package  ## cost of a span, beside the official client
+bench: $(BIN)/python  ## what everything costs, beside the official client and OpenTelemetry: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/package  ## what becomes of spans when things fail, beside two others: tests/chaos/RESULTS.md
+	PYTHONPATH=tests $(BIN)/python -m chaos
+
+fuzz: $(VENV)/tests  ## hostile bytes for everything that reads from outside: INPUTS=1000000 for each reader
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000)
 
 clean:  ## remove what was installed and built
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -158,14 +158,25 @@ def base_url(argument: str | None) -> str:
         raise errors.InvalidParamError("%s must not contain a user name or password, nor an @" % what)
     if "?" in url or "#" in url:  # not shown, either
         raise errors.InvalidParamError("%s must be an address without a query or fragment" % what)
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in ("http", "https") or not rest.strip("/"):
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https") or not _names_host(url):
         raise errors.InvalidParamError(
-            "%s must begin with http:// or https:// and name a host, such as %s, not %r" % (what, CN_BASE_URL, url)
+            "%s must begin with http:// or https:// and name a host, and perhaps a port, such as %s, not %r"
+            % (what, CN_BASE_URL, url)
         )
     if any(ord(char) <= 32 or ord(char) == 127 for char in url):
         raise errors.InvalidParamError("%s must be an address without blanks, not %r" % (what, url))
     return str(url).rstrip("/")
+
+
+def _names_host(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket without the other, a port that there cannot be
+        return False
 
 
 def workspace_id(argument: str | None) -> str:

@@ -29,6 +29,7 @@ BAGGAGE = "baggage"
 MAX_ITEM_BYTES = 1024  # of a baggage key or value, contract siblings.md 2.9
 MAX_ITEMS = 64  # W3C Baggage 3.3.2
 MAX_BAGGAGE_CHARS = 8192  # W3C Baggage 3.3.2
+MAX_READ_CHARS = 2 * MAX_BAGGAGE_CHARS  # of one header, or of several of one name
 MAX_STATE_CHARS = 512  # W3C Trace Context 3.3.1.5
 MAX_HEADERS = 1000  # looked at in one call
 
@@ -193,9 +194,9 @@ def _wanted(headers: Any) -> dict[str, str]:
             name = name[5:].replace("_", "-")
         if name in _WANTED:
             text = ",".join(_text(item) for item in value) if isinstance(value, (list, tuple)) else _text(value)
-            text = text[: 2 * MAX_BAGGAGE_CHARS].strip()
+            text = text[:MAX_READ_CHARS].strip()
             if text:  # repeated headers are one list (RFC 9110 5.3); a repeated parent is malformed, as it should be
-                found[name] = found[name] + "," + text if name in found else text
+                found[name] = (found[name] + "," + text)[:MAX_READ_CHARS] if name in found else text
     return found
 
 
@@ -248,7 +249,7 @@ def _read_items(text: str) -> dict[str, str]:
         return baggage
     from urllib.parse import unquote_plus
 
-    for item in text[: 2 * MAX_BAGGAGE_CHARS].split(",", 2 * MAX_ITEMS)[: 2 * MAX_ITEMS]:
+    for item in text.split(",", 2 * MAX_ITEMS)[: 2 * MAX_ITEMS]:
         key, _, value = item.partition(";")[0].partition("=")  # W3C: properties after a semicolon are not values
         key, value = unquote_plus(key.strip()), unquote_plus(value.strip())
         if not item.strip():

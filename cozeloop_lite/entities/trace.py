@@ -181,7 +181,8 @@ class Trace:
                 if id(span) not in seen:
                     seen.add(id(span))
                     yield depth, span
-                    stack.extend((depth + 1, child) for child in reversed(below.get(span.span_id, [])))
+                    # Taken away: of many spans with one id, the first has the children, and only once.
+                    stack.extend((depth + 1, child) for child in reversed(below.pop(span.span_id, [])))
 
     def _tokens(self, tag: str) -> int:
         counted = (span.custom_tags.get(tag) for span in self.spans if span.span_type in _MODEL_TYPES)

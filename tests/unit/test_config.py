@@ -73,7 +73,14 @@ def test_an_address_with_a_secret_in_it_is_refused_without_showing_it(url):
     assert "COZELOOP_API_BASE_URL" in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["host", "ftp://host", "http://", "https:///", "http://a b", "http://a\nb", 5, ["http://a"]])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("host", "ftp://host", "http://", "https:///", "http:///host", "http://:80", "http://a b", "http://a\nb"),
+        *("http://[::1", "http://]", "http://a\u2100b", "http://a:99999", "http://a:0", "http://a:b"),
+        *(5, ["http://a"]),
+    ],
+)
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(errors.InvalidParamError, match=r"api_base_url.*COZELOOP_API_BASE_URL"):
         config.base_url(url)

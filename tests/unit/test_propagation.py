@@ -9,8 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cozeloop_lite import extract, inject, new_client
-from cozeloop_lite.propagation import MAX_BAGGAGE_CHARS, MAX_ITEM_BYTES, MAX_ITEMS, MAX_STATE_CHARS, baggage_fault
+from cozeloop_lite import extract, inject, new_client, propagation
+from cozeloop_lite.propagation import (
+    MAX_BAGGAGE_CHARS,
+    MAX_ITEM_BYTES,
+    MAX_ITEMS,
+    MAX_READ_CHARS,
+    MAX_STATE_CHARS,
+    baggage_fault,
+)
 
 TRACE, SPAN = "0123456789abcdef" * 2, "fedcba9876543210"
 OTHER = "a" * 32
@@ -229,6 +236,11 @@ def test_what_is_read_is_bounded():
     flood = ",".join("k%d=v" % number for number in range(100_000))
     assert len(extract({"baggage": flood}).baggage) <= MAX_ITEMS
     assert extract({"baggage": "a=" + "%41" * 10_000_000}).baggage == {}
+
+    # Headers of one name are one list, and a long one costs no more for coming in a thousand headers.
+    assert len(propagation._wanted([("baggage", "x" * 10_000)] * 1000)["baggage"]) == MAX_READ_CHARS
+    many = [("baggage", "k%d=v" % number) for number in range(MAX_ITEMS)]
+    assert len(extract(many).baggage) == MAX_ITEMS
 
     looks = iter(range(10_000))
     assert ids(extract(("x", look) for look in looks)) == ("", "")

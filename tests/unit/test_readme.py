@@ -16,7 +16,7 @@ from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import config, propagation
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
-from cozeloop_lite.trace import account, encoding, exporter, media, queue, tags, uploads
+from cozeloop_lite.trace import account, box, encoding, exporter, media, tags, uploads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ def test_limits_are_those_of_the_code():
     assert limit["input, output"] == "%d MiB each; with `ultra_large_report` %d MiB each" % text_mib
     assert limit["images and files"].startswith("%d MiB each, %d in an input or output" % (file_mib, media.MAX_LIFTED))
     assert limit["a span as JSON"].startswith("%d MiB;" % -(-encoding.MAX_SPAN_BYTES >> 20))
-    assert limit["a request"] == "%d spans, %d MiB" % (config.BATCH_COUNT, queue.BATCH_BYTES >> 20)
+    assert limit["a request"] == "%d spans, %d MiB" % (config.BATCH_COUNT, box.BATCH_BYTES >> 20)
     item = propagation.MAX_ITEM_BYTES
     assert limit["a baggage item"] == "%d bytes for the key, %d for the value" % (item, item)
     header = (propagation.MAX_ITEMS, propagation.MAX_BAGGAGE_CHARS)

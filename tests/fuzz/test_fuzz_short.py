@@ -1,0 +1,65 @@
+"""Everything that reads bytes from outside, with a few thousand hostile inputs each: nothing undocumented comes of it.
+
+The same ones in each run. ``make fuzz`` tries a million of each; a bug it finds is fixed with a test beside those of
+the module.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from . import inputs, running
+from .readers import READERS
+
+COUNT = 2000  # mutated examples for each reader
+SLOW_ONES = {  # of which fewer are enough here
+    **dict.fromkeys(("answer stream", "prompt", "result", "span", "param", "inject", "snapshot", "jinja2 template"), 1000),
+    "request": 400,
+}
+EXAMPLES = 100  # of hypothesis, which makes what fails small
+
+
+@pytest.fixture(autouse=True)
+def no_secret_leaks():
+    """Not looked for from one input to the next: they are made of the same pieces. The readers look for themselves."""
+
+
+@pytest.fixture(autouse=True)
+def listener():
+    """What is logged is formatted, and not kept."""
+    log = running.library_logger.logger
+    running.listen()
+    yield
+    log.handlers = [handler for handler in log.handlers if not isinstance(handler, running.Listener)]
+    log.propagate = True
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_valid_examples_are_read(name):
+    for data in READERS[name].examples:
+        READERS[name].fuzz_one(data)
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_mutated_examples_harm_nobody(name):
+    blocks = itertools.chain.from_iterable(inputs.block(READERS[name], number) for number in itertools.count())
+    for data in itertools.islice(blocks, SLOW_ONES.get(name, COUNT)):
+        READERS[name].fuzz_one(data)
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_arbitrary_bytes_harm_nobody(name):
+    reader = READERS[name]
+    ends = st.sampled_from([example[-4:] for example in reader.examples])
+    pieces = st.sampled_from([*reader.words, *inputs.WORDS]) | st.binary(max_size=8)
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.lists(pieces, max_size=12), ends)
+    def read(front, end):
+        reader.fuzz_one(b"".join(front) + end)
+
+    read()
