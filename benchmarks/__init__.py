@@ -1,5 +1,6 @@
-"""What tracing costs a program, beside the official client: ``make bench`` or ``python -m benchmarks``.
+"""What the library costs a program, beside other clients: ``make bench``, or ``python -m benchmarks``.
 
-Both clients run in one environment of their own (``.venvs/bench-official``), on the same interpreter, against the same
-server process, in turns, so that what disturbs the machine disturbs both. See ``worker.py`` for what is measured.
+Each client is installed into an environment of its own and driven through the same work (``subjects.py``) by a process
+of its own (``worker.py``), one after the other in every round, so that what disturbs the machine disturbs all of them.
+They report to one server in a further process (``sink.py``), which is asked afterwards whether everything came.
 """

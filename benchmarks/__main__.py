@@ -1,107 +1,88 @@
-"""Run the measurements and print the table: ``python -m benchmarks [--rounds N] [--json]``."""
+"""Run the measurements: ``python -m benchmarks [--quick] [--only a,b,h] [--with langfuse] [--rounds N]``.
+
+A full run writes ``benchmarks/RESULTS.md``; any other prints the same to the terminal.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import os
 import sys
+import time
 
-from . import environment, report, startup
+from . import environment, report
+from .runner import LITE, Bench
 from .sink import Sink
 
-LIBRARIES = {"lite": "cozeloop_lite", "official": "cozeloop"}
-STARTS = 7
-WORKER_SECONDS = 120
-ATTEMPTS = 3
+ROUNDS = 5
+QUICK_ROUNDS, QUICK_SCALE = 2, 0.2
+ALL = (LITE, "cozeloop", "opentelemetry")
+RESULTS = os.path.join(environment.ROOT, "benchmarks", "RESULTS.md")
 
-
-class Bench:
-    """Runs workers one at a time and keeps their figures by library and key."""
-
-    def __init__(self, python: str, sink: Sink) -> None:
-        self._python = python
-        self._sink = sink
-        self._env = environment.worker_env()
-        self.rounds: dict[str, dict[str, list[float]]] = {"lite": {}, "official": {}, "bare": {}}
-        self.notes: list[str] = []
-
-    def case(self, library: str, case: str) -> None:
-        """One worker, and whether the sink got all it sent."""
-        args = ["-m", "benchmarks.worker", LIBRARIES.get(library, library), case, self._sink.url]
-        result = self._run(library, args)
-        sent, account = result.pop("spans"), self._sink.account()
-        if library != "bare":
-            result["bytes"] = account["bytes"] / max(1, account["spans"])
-            if account["distinct"] != sent or account["spans"] != sent:
-                self._note(
-                    "%s, %s: of %d spans %d arrived, %d of them distinct",
-                    library, case, sent, account["spans"], account["distinct"],
-                )  # fmt: skip
-        for key, value in result.items():
-            self._keep(library, "%s.%s" % (case, key), value)
-
-    def start(self, library: str, code: str, warm_up: bool = False) -> None:
-        """One process that imports the library; ``warm_up`` writes byte code and fills the disk cache."""
-        result = self._run(library, ["-c", code.format(library=LIBRARIES[library], url=self._sink.url)])
-        if not warm_up:
-            for key, value in result.items():
-                self._keep(library, key, value)
-
-    def _run(self, library, args):
-        for _ in range(ATTEMPTS):
-            try:
-                done = subprocess.run(
-                    [self._python, *args],
-                    env=self._env,
-                    cwd=environment.HOME,  # not the directory of a package that -c or -m would find first
-                    capture_output=True,
-                    timeout=WORKER_SECONDS,
-                )
-            except subprocess.TimeoutExpired:
-                self._note("%s: %s did not end within %d s and was run again", library, args[-2], WORKER_SECONDS)
-                self._sink.account()
-                continue
-            if done.returncode:
-                raise SystemExit("%s failed:\n%s" % (args, done.stderr.decode(errors="replace")))
-            return json.loads(done.stdout.decode())
-        raise SystemExit("%s did not end" % (args,))
-
-    def _keep(self, library: str, key: str, value: float) -> None:
-        self.rounds[library].setdefault(key, []).append(value)
-
-    def _note(self, message, *args):
-        self.notes.append(message % args)
-        print(self.notes[-1], file=sys.stderr)
+# Letter, case, whether the bare object takes part, how many rounds at most.
+PLAN = [
+    ("a", "bare", True, 99),
+    ("b", "typical", True, 99),
+    ("c", "exporting", True, 99),
+    ("d", "delivery", False, 99),
+    ("g", "queued", False, 2),
+    ("g", "burst", False, 3),
+    ("g", "flood", False, 1),
+    ("h", "prompts", False, 99),
+    ("i", "lengths", False, 99),
+    ("i", "large", False, 3),
+    ("i", "image", False, 3),
+    ("j", "shapes", False, 3),
+    ("k", "threads", False, 99),
+    ("l", "size", False, 1),
+]
+WITH_PROMPTS = (LITE, "cozeloop")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="The cost of a span, measured.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each case runs, in turns (default 5)")
-    parser.add_argument("--json", action="store_true", help="print all figures of all rounds as JSON")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the library costs, measured.")
+    parser.add_argument("--rounds", type=int, help="how often each case runs, in turns (default %d)" % ROUNDS)
+    parser.add_argument("--only", help="letters of what to measure, such as a,b,h (default: everything)")
+    parser.add_argument("--quick", action="store_true", help="%d rounds of a fifth of the work" % QUICK_ROUNDS)
+    parser.add_argument("--with", dest="more", default="", help="further clients: langfuse")
     options = parser.parse_args()
+    letters = options.only.replace(",", "") if options.only else "abcdefghijkl"
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    begin = time.monotonic()
 
-    python = environment.make_python()
-    about = environment.describe(python)
-    with Sink(python, environment.worker_env()) as sink:
-        bench = Bench(python, sink)
-        for code in (startup.IMPORT, startup.FIRST_SPAN):
-            for number in range(STARTS + 1):
-                for library in LIBRARIES:
-                    bench.start(library, code, warm_up=number == 0)
-        sink.account()
-        for number in range(options.rounds):
-            print("round %d of %d" % (number + 1, options.rounds), file=sys.stderr)
-            for case in ("span", "full_span", "delivery"):
-                for library in LIBRARIES:
-                    bench.case(library, case)
-            bench.case("bare", "span")
-    rows = report.summary(bench.rounds)
-    if options.json:
-        result = {"environment": about, "rows": rows, "rounds": bench.rounds, "notes": bench.notes}
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+    environment.lay_sources()
+    more = [name for name in options.more.split(",") if name]
+    pythons = {library: environment.make(library) for library in [*ALL, *more]}
+    about = environment.describe(pythons)
+    with Sink(pythons[LITE], environment.variables()) as sink:
+        bench = Bench(pythons, sink, QUICK_SCALE if options.quick else 1.0)
+        for number in range(rounds):
+            print("round %d of %d" % (number + 1, rounds), file=sys.stderr)
+            _round(bench, letters, number)
+    about.update(rounds=rounds, minutes=(time.monotonic() - begin) / 60, load_after=environment.load())
+
+    text = report.document(about, bench.figures, bench.notes)
+    if options.only or options.quick or options.rounds:
+        print(text)
     else:
-        print(report.table(about, rows, bench.notes or ["Every span of both clients arrived, once."]))
+        with open(RESULTS, "w", encoding="utf-8") as file:
+            file.write(text)
+        print("written: %s" % os.path.relpath(RESULTS))
+
+
+def _round(bench: Bench, letters: str, number: int) -> None:
+    if "e" in letters:
+        bench.imports()
+    if "f" in letters:
+        bench.programs()
+    for letter, case, bare, most in PLAN:
+        if letter not in letters or number >= most:
+            continue
+        libraries = [name for name in bench.libraries if letter != "h" or name in WITH_PROMPTS]
+        libraries += ["bare"] if bare else []
+        turn = number % len(libraries)  # another one begins in each round
+        for library in libraries[turn:] + libraries[:turn]:
+            bench.case(library, case)
 
 
 if __name__ == "__main__":

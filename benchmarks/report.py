@@ -1,75 +1,239 @@
-"""The rounds become figures, and the figures a table."""
+"""The figures become a document: what was measured, where, with what result, and how to do it again."""
 
 from __future__ import annotations
 
 from statistics import median
 
-# key in a round, what it says, unit, format, whether more is better
-ROWS = [
-    ("span.ns", "start + finish", "µs", 1e-3, "%.2f", False),
-    ("span.least_ns", "  the same, best burst", "µs", 1e-3, "%.2f", False),
-    ("span.alone_ns", "  the first after a pause", "µs", 1e-3, "%.1f", False),
-    ("full_span.ns", "… with input, output, 3 tags, tokens", "µs", 1e-3, "%.2f", False),
-    ("full_span.least_ns", "  the same, best burst", "µs", 1e-3, "%.2f", False),
-    ("full_span.alone_ns", "  the first after a pause", "µs", 1e-3, "%.1f", False),
-    ("import_ms", "import", "ms", 1, "%.1f", False),
-    ("import_modules", "  modules loaded by it", "", 1, "%.0f", False),
-    ("finished_ms", "import to the first finished span", "ms", 1, "%.1f", False),
-    ("finished_modules", "  modules loaded by then", "", 1, "%.0f", False),
-    ("delivered_ms", "import to the first delivered span", "ms", 1, "%.1f", False),
-    ("modules", "  modules loaded by then", "", 1, "%.0f", False),
-    ("delivery.cpu_us", "processor time a delivered span", "µs", 1, "%.1f", False),
-    ("delivery.per_second", "delivered spans a second", "/s", 1, "%.0f", True),
-    ("delivery.bytes", "bytes on the wire a span", "B", 1, "%.0f", False),
+from .figures import Figures
+from .targets import judged
+
+COLUMNS = ("cozeloop_lite", "cozeloop", "opentelemetry", "langfuse", "bare", "urllib3", "python")
+LITE = COLUMNS[0]
+RIVALS = COLUMNS[1:4]
+
+NS, UNIT, KB = 1e-3, 1, 1e-3
+
+# Letter, heading, what it is; then key, label, factor, format, and whether more is better (None: not to be compared).
+SECTIONS = [
+    (
+        "a. Start and finish a span, µs",
+        "What the caller's thread pays, in processor time, while nothing is sent: bursts of 90 spans, the queue "
+        "emptied in between. *bare* is a plain object: two random ids in hexadecimal, two clocks, a stack in a "
+        "`threading.local`, a bounded `queue.Queue`.",
+        [
+            ("bare.ns", "a span", NS, "%.2f", False),
+            ("bare.least_ns", "best burst", NS, "%.2f", False),
+            ("bare.alone_ns", "the first after a pause", NS, "%.1f", False),
+        ],
+    ),
+    (
+        "b. The same with input, output, three tags and two token counts, µs",
+        "A typical span. Its input is a text, or a dict of two messages, which becomes JSON. The bare object keeps "
+        "what it is given.",
+        [
+            ("typical.text.ns", "text", NS, "%.2f", False),
+            ("typical.text.least_ns", "text, best burst", NS, "%.2f", False),
+            ("typical.messages.ns", "messages", NS, "%.2f", False),
+            ("typical.messages.least_ns", "messages, best burst", NS, "%.2f", False),
+            ("typical.messages.alone_ns", "messages, the first after a pause", NS, "%.1f", False),
+        ],
+    ),
+    (
+        "c. The same while it is being sent, µs",
+        "20,000 typical spans in one go, from the first to the last call (cozeloop begins to send after a second, the "
+        "others with a full batch); then 1,000, one each millisecond.",
+        [
+            ("exporting.%s.%s" % (kind, key), "%s, %s" % (kind, label), NS, form, False)
+            for kind in ("text", "messages")
+            for key, label, form in (
+                ("mean_ns", "in one go, mean", "%.1f"),
+                ("median_ns", "in one go, median", "%.1f"),
+                ("p99_ns", "in one go, 99 % of the calls", "%.0f"),
+                ("paced.median_ns", "paced, median", "%.1f"),
+                ("paced.p99_ns", "paced, 99 % of the calls", "%.0f"),
+            )
+        ],
+    ),
+    (
+        "d. Delivery",
+        "10,000 typical spans, from the first call to the end of the flush, all of the process.",
+        [
+            ("delivery.text.cpu_us", "text, processor time a span, µs", UNIT, "%.1f", False),
+            ("delivery.text.per_second", "text, delivered spans a second", UNIT, "%.0f", True),
+            ("delivery.messages.cpu_us", "messages, processor time a span, µs", UNIT, "%.1f", False),
+            ("delivery.messages.per_second", "messages, delivered spans a second", UNIT, "%.0f", True),
+            ("delivery.wire_bytes", "bytes on the wire a span", UNIT, "%.0f", None),
+        ],
+    ),
+    (
+        "e. Imports",
+        "In a fresh process. *first span*: import, make a client, finish one span. *cold*: the packages have no byte "
+        "code (the standard library has). Heavy are urllib3, jinja2, ssl and dataclasses. The targets go by processor "
+        "time.",
+        [
+            ("import.warm.ms", "import, ms", UNIT, "%.1f", False),
+            ("import.warm.cpu_ms", "import, processor time, ms", UNIT, "%.1f", False),
+            ("import.cold.ms", "import, cold, ms", UNIT, "%.1f", False),
+            ("import.warm.modules", "modules loaded by it", UNIT, "%.0f", False),
+            ("first.warm.ms", "first span, ms", UNIT, "%.1f", False),
+            ("first.warm.cpu_ms", "first span, processor time, ms", UNIT, "%.1f", False),
+            ("first.cold.ms", "first span, cold, ms", UNIT, "%.1f", False),
+            ("first.warm.modules", "modules loaded by then", UNIT, "%.0f", False),
+            ("first.warm.heavy", "of these, heavy ones", UNIT, "%.0f", None),
+        ],
+    ),
+    (
+        "f. A whole program: start, one span delivered, exit",
+        "*python* is the interpreter that does nothing.",
+        [
+            ("program.ms", "clock, ms", UNIT, "%.0f", False),
+            ("program.cpu_ms", "processor time, ms", UNIT, "%.0f", False),
+        ],
+    ),
+    (
+        "g. Memory",
+        "Bytes that the interpreter allocated for each of 10,000 spans in the queue, the server silent; and how far "
+        "the peak of the process rose above what it held before, with spans made while the server was down. There each "
+        "client has its own bounds: cozeloop keeps 1,024 spans and drops the rest, opentelemetry 2,048, cozeloop_lite "
+        "65,536.",
+        [
+            ("queued.bare_bytes", "a bare span in the queue, bytes", UNIT, "%.0f", False),
+            ("queued.typical_bytes", "a typical span in the queue, bytes", UNIT, "%.0f", False),
+            ("burst.peak_bytes", "10,000 made, server down: growth, KB", KB, "%.0f", None),
+            ("flood.peak_bytes", "100,000 made, server down: growth, KB", KB, "%.0f", None),
+        ],
+    ),
+    (
+        "h. Prompts: three messages, five variables, µs",
+        "The rendered texts are checked. *first* is the first time in a process, with what is loaded for it.",
+        [
+            ("prompts.get.ns", "get one that is kept", NS, "%.2f", False),
+            ("prompts.normal.first_ns", "format, normal, first", NS, "%.0f", False),
+            ("prompts.normal.ns", "format, normal, again", NS, "%.1f", False),
+            ("prompts.jinja2.first_ns", "format, jinja2, first", NS, "%.0f", False),
+            ("prompts.jinja2.ns", "format, jinja2, again", NS, "%.1f", False),
+        ],
+    ),
+    (
+        "i. Large inputs",
+        "*caller* is what the thread pays, *processor* what the process spends until it is delivered. The text of "
+        "20 MB and the image are uploaded as files; opentelemetry has none and sends them inside the span.",
+        [
+            ("lengths.short.ns", "text of 10 bytes, at rest, µs", NS, "%.1f", False),
+            ("lengths.long.ns", "text of 100 kB, at rest, µs", NS, "%.1f", False),
+            ("lengths.short.sending_ns", "text of 10 bytes, while sending, µs", NS, "%.1f", False),
+            ("lengths.long.sending_ns", "text of 100 kB, while sending, µs", NS, "%.1f", False),
+            ("large.text_1mb.ms", "text of 1 MB, caller, ms", UNIT, "%.2f", False),
+            ("large.text_1mb.cpu_ms", "text of 1 MB, processor, ms", UNIT, "%.1f", False),
+            ("large.dict_1mb.ms", "messages of 1 MB, caller, ms", UNIT, "%.2f", False),
+            ("large.dict_1mb.cpu_ms", "messages of 1 MB, processor, ms", UNIT, "%.1f", False),
+            ("large.text_20mb.ms", "text of 20 MB, caller, ms", UNIT, "%.2f", False),
+            ("large.text_20mb.cpu_ms", "text of 20 MB, processor, ms", UNIT, "%.0f", False),
+            ("image.image.ms", "image of 5 MB, caller, ms", UNIT, "%.2f", False),
+            ("image.image.cpu_ms", "image of 5 MB, processor, ms", UNIT, "%.0f", False),
+        ],
+    ),
+    (
+        "j. Deep and wide traces: processor time of a span, µs",
+        "100 traces of depth 10 beside one of 1,000; 100 spans with 100 children beside one with 10,000.",
+        [
+            ("shapes.depth_10.us", "depth 10", UNIT, "%.2f", False),
+            ("shapes.depth_1000.us", "depth 1,000", UNIT, "%.2f", False),
+            ("shapes.fan_100.us", "100 children", UNIT, "%.2f", False),
+            ("shapes.fan_10000.us", "10,000 children", UNIT, "%.2f", False),
+        ],
+    ),
+    (
+        "k. Threads: 3,000 typical spans by all of them, µs a span",
+        "",
+        [
+            ("threads.%d.%s" % (count, unit), "%d at once, %s" % (count, label), UNIT, "%.1f", False)
+            for count in (1, 4, 16)
+            for unit, label in (("us", "clock"), ("cpu_us", "processor time"))
+        ],
+    ),
+    (
+        "l. Size on the disk, without byte code",
+        "",
+        [
+            ("size.own_bytes", "the package, KB", KB, "%.0f", False),
+            ("size.all_bytes", "with all that comes with it, KB", KB, "%.0f", False),
+            ("size.packages", "packages in all", UNIT, "%.0f", None),
+        ],
+    ),
 ]
 
 
-def summary(rounds: dict[str, dict[str, list[float]]]) -> list[dict[str, object]]:
-    """Median and spread of each row for each library, and how many times better lite is."""
-    rows = []
-    for key, label, unit, factor, form, more_is_better in ROWS:
-        row: dict[str, object] = {"key": key, "label": label, "unit": unit, "format": form}
-        for library, figures in rounds.items():
-            values = [value * factor for value in figures.get(key, ())]
-            if values:
-                row[library] = {"median": median(values), "least": min(values), "most": max(values), "n": len(values)}
-        if "lite" in row and "official" in row:
-            lite, official = row["lite"]["median"], row["official"]["median"]  # type: ignore[index]
-            row["ratio"] = lite / official if more_is_better else official / lite
-            rows.append(row)
-    return rows
+def document(about: dict[str, object], rounds: dict[str, dict[str, list[float]]], notes: list[str]) -> str:
+    """The whole of ``RESULTS.md``."""
+    figures = Figures(rounds)
+    parts = [_head(about), _targets(figures)]
+    for heading, text, rows in SECTIONS:
+        table = _table(figures, rows)
+        if table:
+            parts.append("## %s\n\n%s%s" % (heading, text + "\n\n" if text else "", table))
+    parts.append("## What did not go as it should\n\n%s" % ("\n".join("- " + note for note in notes) or _ALL_WELL))
+    return "\n\n".join(parts) + "\n"
 
 
-def table(environment: dict[str, object], rows: list[dict[str, object]], notes: list[str]) -> str:
-    """What ``python -m benchmarks`` prints."""
-    versions = environment["versions"]
-    lines = [
-        "cozeloop_lite %s beside cozeloop %s" % (versions["cozeloop_lite"], versions["cozeloop"]),
-        "%(date)s · %(python)s · %(cpu)s, %(cores)s cores, load %(load).1f · %(system)s" % environment,
-        "httpx %(httpx)s, pydantic %(pydantic)s, urllib3 %(urllib3)s" % versions,
-        "",
-        _line("median (least to most of the rounds)", "", "lite", "official", "lite better by", "bare object"),
-        _line("-" * 40, "-" * 2, "-" * 24, "-" * 24, "-" * 14, "-" * 11),
+_ALL_WELL = "Nothing: every span and file of every client arrived, once, and every case ended."
+
+_HEAD = """# Results
+
+Written by `make bench`; not to be edited. Each figure is the median of the rounds, with the least and the most; a
+ratio says how many times better cozeloop_lite is, below 1 that it is worse. What counts are the ratios within one run:
+all clients run in turns. Nothing is pinned to a processor.
+
+- {date}, commit {commit}, {rounds} rounds in {minutes:.0f} minutes
+- {cpu}; {system}
+- {python}; load average {load} before, {load_after} after
+{versions}
+
+To do it again: `make bench`, on a machine that has nothing else to do. `python -m benchmarks --quick` is a short form,
+`--only a,b` measures a part, `--with langfuse` takes a further client along."""
+
+
+def _head(about: dict[str, object]) -> str:
+    versions = [
+        "- `%s`: %s" % (library, ", ".join("%s %s" % pair for pair in packages.items()))
+        for library, packages in about["versions"].items()  # type: ignore[attr-defined]
     ]
-    for row in rows:
-        bare = row.get("bare")
-        lines.append(
-            _line(
-                row["label"],
-                row["unit"],
-                _figure(row["lite"], row["format"]),
-                _figure(row["official"], row["format"]),
-                "%.1f ×" % row["ratio"],
-                row["format"] % bare["median"] if bare else "",
-            )
-        )
-    return "\n".join(lines + ([""] if notes else []) + notes)
+    return _HEAD.format(**dict(about, versions="\n".join(versions)))
 
 
-def _figure(figure, form):
-    median_text, least, most = form % figure["median"], form % figure["least"], form % figure["most"]
-    return median_text if least == most else "%s (%s to %s)" % (median_text, least, most)
+def _targets(figures: Figures) -> str:
+    lines = ["## Targets", "", "| | target | figure | |", "|---|---|---|---|"]
+    lines += ["| %s | %s | %s | %s |" % row for row in judged(figures)]
+    return "\n".join(lines)
 
 
-def _line(label, unit, lite, official, ratio, bare):
-    return ("%-40s %-2s %24s %24s %14s %11s" % (label, unit, lite, official, ratio, bare)).rstrip()
+def _table(figures: Figures, rows: list[tuple[str, str, float, str, object]]) -> str:
+    columns = [name for name in COLUMNS if any(figures.values(name, row[0]) for row in rows)]
+    if not columns:
+        return ""
+    rivals = [name for name in RIVALS if name in columns and LITE in columns]
+    compared = any(row[4] is not None for row in rows)
+    heads = ["", *columns, *(["× " + name for name in rivals] if compared else [])]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    for key, label, factor, form, more_is_better in rows:
+        cells = [label, *(_cell([value * factor for value in figures.values(name, key)], form) for name in columns)]
+        if compared:
+            cells += [_ratio(figures, name, key, more_is_better) for name in rivals]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float], form: str) -> str:
+    if not values:
+        return ""
+    shown, least, most = form % median(values), form % min(values), form % max(values)
+    return shown if least == most else "%s (%s–%s)" % (shown, least, most)
+
+
+def _ratio(figures: Figures, rival: str, key: str, more_is_better: object) -> str:
+    if more_is_better is None or not figures.values(rival, key) or not figures.values(LITE, key):
+        return ""
+    lite, other = figures.median(LITE, key), figures.median(rival, key)
+    if not lite or not other:
+        return ""
+    return "%.1f" % (lite / other if more_is_better else other / lite)

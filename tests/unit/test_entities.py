@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozeloop_lite.entities import prompt as entities
-from cozeloop_lite.entities.entity import MAX_DEPTH, Entity, OpenEnum, copied
+from cozeloop_lite.entities.entity import MAX_DEPTH, Entity, OpenEnum, copied, mold
 from cozeloop_lite.entities.prompt import (
     ContentPart,
     ContentType,
@@ -420,8 +421,8 @@ def insides(value):
 
 @pytest.mark.parametrize(
     "copy_of",
-    [copied, copy.deepcopy, lambda p: p.copy(deep=True), lambda p: p.model_copy(deep=True)],
-    ids=["copied", "deepcopy", "copy", "model_copy"],
+    [copied, copy.deepcopy, lambda p: p.copy(deep=True), lambda p: p.model_copy(deep=True), lambda p: mold(p)()],
+    ids=["copied", "deepcopy", "copy", "model_copy", "mold"],
 )
 def test_a_deep_copy_shares_nothing_that_can_be_changed(copy_of):
     prompt = full()
@@ -447,6 +448,32 @@ def test_json_is_copied_whatever_it_is(document):
     other = copied(document)
     assert repr(other) == repr(document)
     assert not insides(other) & insides(document)
+
+
+def test_the_copies_from_a_mold_are_independent_of_each_other_and_like_any_prompt():
+    make = mold(full())
+    first, second = make(), make()
+    assert not insides(first) & insides(second)
+    assert first == second == full()
+    assert list(vars(first)) == list(vars(full()))
+    first.prompt_template.messages[0].metadata["a"] = "changed"
+    first._unknown["next year"]["a"].append(2)
+    first.prompt_template.messages.clear()
+    assert make() == second == full()
+    assert make().to_dict() == full().to_dict()
+    assert pickle.loads(pickle.dumps(make())) == full()
+    assert dataclasses.replace(make(), version="2").version == "2"
+    assert dataclasses.asdict(make()) == dataclasses.asdict(full())
+
+
+@given(st.sampled_from(sorted(SCHEMA)).flatmap(lambda name: st.tuples(st.just(name), documents(name))))
+def test_a_mold_makes_what_a_copy_is(drawn):
+    name, document = drawn
+    entity = getattr(entities, name).from_dict(document)
+    made = mold(entity)()
+    assert repr(made) == repr(copied(entity)) == repr(entity)
+    assert repr(made.to_dict()) == repr(entity.to_dict())
+    assert not insides(made) & insides(entity)
 
 
 # -- constructors, and what pydantic models can do --------------------------------------------------------------------
