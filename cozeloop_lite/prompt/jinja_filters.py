@@ -66,7 +66,7 @@ def _attr(environment: Environment, value: Any, name: str) -> Any:
 
 def _attributes(environment: Environment, items: Any, attribute: Any) -> Iterator[Any]:
     """The attribute of each item, or the item, paid for."""
-    counted = environment.budget.counted(items, 1 + steps_of(attribute))
+    counted = environment.budget.counted(items, 3 + steps_of(attribute))
     return map(make_attrgetter(environment, attribute), counted)
 
 

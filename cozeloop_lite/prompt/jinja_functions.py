@@ -33,7 +33,7 @@ def _remainder(environment: Environment, value: Any, divisor: Any) -> Any:
 
 def _read(environment: Environment, value: Any) -> str:
     text = text_of(environment.budget, value)
-    environment.budget.look(text)
+    environment.budget.look(text, 2)
     return text
 
 

@@ -41,7 +41,7 @@ def nothing(budget: Budget, *args: Any, **kwargs: Any) -> None:
 
 def read(budget: Budget, text: str) -> None:
     """A look at each character."""
-    budget.charge(1 + len(text) // 64)
+    budget.charge(1 + len(text) // 32)
 
 
 def cased(budget: Budget, text: str) -> None:

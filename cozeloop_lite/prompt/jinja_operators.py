@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MARKUP_GROWTH = 6  # characters that one can become when it is escaped, and how often the whole is copied
 MAX_SPEC = 1000  # characters of a format specification
-FOREIGN_STEPS = 10  # for an operation that a type of the program defines
+FOREIGN_STEPS = 16  # for an operation that a type of the program defines
 
 _NUMBERS = frozenset([int, float, bool])
 _TEXTS = (str, bytes, bytearray)
