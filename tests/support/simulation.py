@@ -207,6 +207,7 @@ class Simulation:
         self.log = []
         self.ticks = 0
         self.over = False
+        self._finished = False
         self.failure = None
         self.ended = threading.Semaphore(0)
         self.runnable = []
@@ -268,6 +269,9 @@ class Simulation:
 
     def finish(self):
         """End what is left of the threads; raise what went wrong."""
+        if self._finished:
+            return
+        self._finished = True
         failed, self.over, self._next_between = self.over, True, 0
         for thread in list(self.threads):
             if not failed or thread is not self._failed_on:
