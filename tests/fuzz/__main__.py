@@ -124,7 +124,7 @@ def _run(name, number, seed):
 def _report(tally, wanted):
     """One line, and what went wrong. How much that was."""
     reader = READERS[tally.name]
-    slowest, data = tally.slowest[0]
+    slowest, data = tally.slowest[0] if tally.slowest else (0.0, b"")  # all of them failed
     short = "" if tally.count >= wanted else "  (not all of %s)" % format(wanted, ",")
     print(
         "%-16s %9s inputs, %5.0f us of CPU each, %d failed; the slowest: %.1f ms, %d bytes%s"

@@ -58,6 +58,7 @@ def fuzz_spool(data):
         assert 1 <= number <= left
         assert len(records) <= number
         assert all(type(record.content) is bytes and type(record.key) is str for record in records)
+        assert all(record.pack() in content or "\ufffd" in record.key for record in records)
         found += [(record.key, record.content) for record in reversed(records)]
         taken.drop(number)
         assert len(taken) == left - number

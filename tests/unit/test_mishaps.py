@@ -140,9 +140,7 @@ def test_a_closed_client_lets_go_of_its_files_and_the_next_one_in_the_process_se
     program = world.start_program(spool=True)
     program.no_threads = no_threads
     world.server.mood = ["503"]
-    program.finish_span()
-    program.finish_span()
-    finish(program, 2)
+    finish(program, 3)
     closed = spawned(program, program.queue.close, timeout)
     world.simulation.run(60)
     assert closed == [False]
@@ -406,11 +404,10 @@ def test_retry_after_is_not_waited_out_while_the_queue_overflows_when_there_is_a
 def test_a_full_spool_does_not_bring_a_request_for_every_span(world, start):
     program = start(max_count=100, batch_count=5, spool=True)
     world.disk_is_full = True
-    world.server.mood = ["503"]
+    world.server.script = [DOWN] * 1000
     for _ in range(200):
         program.finish_span()
-        world.simulation.run(0.01)
-    print(len(requests(world)))
+        world.simulation.run(0.05)
     assert len(requests(world)) < 12
 
 
