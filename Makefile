@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint matrix bench chaos fuzz clean
+.PHONY: help demo test lint matrix bench chaos fuzz simulate clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ chaos: $(VENV)/package  ## what becomes of spans when things fail, beside two ot
 
 fuzz: $(VENV)/tests  ## hostile bytes for everything that reads from outside: INPUTS=1000000 for each reader
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000)
+
+simulate: $(VENV)/tests  ## 10,000 random schedules of faults, in virtual time
+	SIMULATIONS=10000 $(BIN)/python -m pytest tests/unit/test_simulation.py
 
 clean:  ## remove what was installed and built
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import tracemalloc
 
@@ -61,15 +60,23 @@ def _load_everything(setup):
 
 
 def _resident_bytes():
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except OSError:
-        return _peak_bytes()  # the next best, where there is no /proc
+    return _of_system("VmRSS") or _peak_bytes()  # the next best, where there is no /proc
 
 
 def _peak_bytes():
-    import resource
+    return _of_system("VmHWM") or _largest_bytes()
+
+
+def _of_system(name):
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":"))
+    except OSError:
+        return 0
+
+
+def _largest_bytes():
+    import resource  # its peak may be that of the process which started this one
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

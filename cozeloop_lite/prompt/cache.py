@@ -13,6 +13,8 @@ from .. import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ..entities.prompt import Prompt
     from .fetch import Query
 
@@ -25,11 +27,20 @@ class Entry:
         source: ``""`` when the server sent it since it is in use; else where it was taken from.
     """
 
-    __slots__ = ("prompt", "source")
+    __slots__ = ("_mold", "prompt", "source")
 
     def __init__(self, prompt: Prompt, source: str = "") -> None:
         self.prompt = prompt
         self.source = source
+        self._mold: Callable[[], Prompt] | None = None
+
+    def copy(self) -> Prompt:
+        """A copy for a caller; from a mold, which takes less than half the time of copying the prompt anew."""
+        if self._mold is None:
+            from ..entities.entity import mold
+
+            self._mold = mold(self.prompt)
+        return self._mold()
 
 
 class PromptCache:

@@ -223,7 +223,7 @@ class PromptHub:
                     return Found(_fallen_back(fallback, error, query), False, FALLBACK)
         if entry is None:
             return Found(None, hit, "")
-        return Found(entry.prompt.copy(deep=True), hit, entry.source)
+        return Found(entry.copy(), hit, entry.source)
 
     def _ask(self, query: Query, seconds: float) -> Entry | None:
         """Ask the server for one prompt, and keep it."""

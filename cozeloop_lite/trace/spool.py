@@ -86,7 +86,7 @@ class Spool:
 
     def _on_fork(self) -> None:
         self._lock = threading.Lock()
-        self.close()  # the file is the parent's, which still has it open, and locked
+        self._close()  # the file is the parent's, which still has it open, and locked
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -107,11 +107,11 @@ class Spool:
             return True
         except OSError as problem:
             logger.error("spool_dir cannot be written to: %s", problem)
-            self.close()
+            self._close()
             return False
 
     def _open(self) -> None:
-        self.close()
+        self._close()
         os.makedirs(self._folder, 0o700, exist_ok=True)
         self._used = sum(os.stat(path).st_size for path in self._paths())
         name = "%s%015d-%d-%s" % (self._prefix, int(time.time() * 1000), os.getpid(), os.urandom(4).hex())
@@ -133,6 +133,10 @@ class Spool:
 
     def close(self) -> None:
         """End the file that is being written: from now on it may be sent."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

@@ -19,6 +19,7 @@ INTRODUCTION = """\
 Written by `make chaos`, which runs every row anew: real processes that trace, a real server in another process that
 misbehaves, real signals. cozeloop_lite stands beside the official `cozeloop` and OpenTelemetry's SDK with its OTLP/HTTP
 exporter; each is used as its manual says, with its own defaults, and reports to the same server in its own protocol.
+A part of it, or an hour of soak: `PYTHONPATH=tests .venv/bin/python -m chaos --help`.
 
 %(date)s · %(python)s · %(cpu)s, %(cores)s cores · %(system)s
 load average %(load_before).1f at the beginning, %(load_after).1f at the end; %(jobs)d programs at a time
@@ -60,7 +61,7 @@ FORKS = """\
 ## Forks
 
 One thread forks, at most 8 children at a time, while 8 others trace, flush and log. Each child traces two spans, logs,
-and ends as a program does; every other one flushes before. A child that has not ended after 30 s hangs, and five that
+and ends as a program does; every other one flushes before. A child that has not ended after 20 s hangs, and five that
 hang are enough.
 """
 

@@ -11,7 +11,7 @@ SHUTDOWN_SECONDS = 5.0  # shutdown_timeout of cozeloop_lite, by default
 EXIT_SECONDS = SHUTDOWN_SECONDS + 0.5
 SILENT_EXIT_SECONDS = 2.5
 REFUSED_EXIT_SECONDS = 1.0
-BEGINS, ENDS = 2.0, 7.0  # seconds after the start of the program, when it is not said otherwise
+BEGINS, ENDS = 2.25, 7.25  # seconds after the start of the program, when it is not said otherwise
 BURST = 200_000  # spans
 
 Step = Any  # (seconds, method of a run, arguments)
@@ -106,7 +106,14 @@ def all_rows(outage_seconds: float) -> list[Row]:
         ),
         Row("silent, for 5 s", "requests are read, never answered", passing("silent")),
         Row("silent, to the end", "the same", lasting("silent"), loses=True, exit=SILENT_EXIT_SECONDS),
-        Row("slow, to the end", "each answer takes 2 s", lasting("slow"), loses=True),
+        Row(
+            "slow, to the end",
+            "each answer takes 2 s",
+            lasting("slow"),
+            loses=True,
+            why="More spans arrive the more fit into a request: 100, the platform's limit, or 512 with OpenTelemetry. "
+            "The exit of cozeloop_lite ends after shutdown_timeout, 5 s.",
+        ),
         Row("a byte a second, for 5 s", "the body of each answer", passing("dripping")),
         Row("a byte a second, to the end", "the same", lasting("dripping"), loses=True),
         Row(
@@ -149,7 +156,11 @@ def all_rows(outage_seconds: float) -> list[Row]:
             passing("413"),
         ),
         Row("closed in a freeze", "the process is stopped for 3 s, the server closes", frozen("close_connections")),
-        Row("half-open after a freeze", "the connections are dead, unnoticed", frozen("forget_connections")),
+        Row(
+            "half-open after a freeze",
+            "the same, but the connections are dead, unnoticed",
+            frozen("forget_connections"),
+        ),
         Row(
             "a burst of 200,000, healthy",
             "8 threads, as fast as they can",

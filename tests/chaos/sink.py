@@ -120,7 +120,8 @@ class Line:
         self.forgotten = False
 
     async def serve(self) -> None:
-        while True:
+        closing = self._writer.transport.is_closing
+        while not closing():
             name = self._server.fault
             try:
                 request = None if name in BEFORE_REQUEST else await self._read()
@@ -130,10 +131,8 @@ class Line:
                 return
             if self.forgotten:
                 await self.until_gone()
-                return
-            await FAULTS[name if request is None else self._server.fault](self, request)
-            if self._writer.transport.is_closing():
-                return
+            if not closing():  # else no answer would go out, so nothing must be taken
+                await FAULTS[name if request is None else self._server.fault](self, request)
 
     async def _read(self) -> Request:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")

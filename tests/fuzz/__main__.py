@@ -145,23 +145,24 @@ def _report(tally, wanted):
 
 def _grow(pool, tallies, options):
     """The time of examples, and of the slowest inputs, when they become longer. How often it grew too fast."""
-    began = time.perf_counter()
-    futures = {}
-    for tally in tallies:
-        reader = READERS[tally.name]
-        if reader.grows and options.pumps:
-            slowest = [data for _, data in tally.slowest[:PUMPED_INPUTS]]
-            examples = reader.examples[:: -(-len(reader.examples) // PUMPED_INPUTS)]
-            for number, data in enumerate([*slowest, *examples]):
-                futures[pool.submit(_pumped, tally.name, data, options.pumps, number)] = tally.name
-    found = 0
-    for future, name in futures.items():
-        for seen in future.result():
-            found += 1
-            print("%s: the time grows by %.1f, not 2: %s" % (name, seen.factor, _shown(seen)))
-            sys.stdout.flush()
-    print("growth: %d inputs, %d times too fast, %.0f s" % (len(futures), found, time.perf_counter() - began))
-    return found
+    if not options.pumps:
+        return 0
+    futures = {tally.name: _growing(pool, tally, options.pumps) for tally in tallies if READERS[tally.name].grows}
+    total = 0
+    for name, waiting in futures.items():
+        found = [seen for future in waiting for seen in future.result()]
+        print("%-16s %2d inputs made longer in %d ways, %d too slow" % (name, len(waiting), options.pumps, len(found)))
+        for seen in found[:SHOWN_FAILURES]:
+            print("  the time grows by %.1f, not 2: %s" % (seen.factor, _shown(seen)))
+        sys.stdout.flush()
+        total += len(found)
+    return total
+
+
+def _growing(pool, tally, pumps):
+    examples = READERS[tally.name].examples
+    tried = [data for _, data in tally.slowest[:PUMPED_INPUTS]] + [*examples[:: -(-len(examples) // PUMPED_INPUTS)]]
+    return [pool.submit(_pumped, tally.name, data, pumps, number) for number, data in enumerate(tried)]
 
 
 def _pumped(name, data, pumps, seed):

@@ -25,6 +25,7 @@ def _fuzz(kind):
         text = json.dumps(entity.to_dict())
         check(entity, text)
         assert json.dumps(given) == before
+        assert _mutables(entity).isdisjoint(_mutables(given))
         if kind is TraceSpan:
             _check_span(entity)
 
@@ -152,7 +153,11 @@ _SPAN = {
 }
 _RESULT = {"message": _MESSAGE, "finish_reason": "stop", "usage": {"input_tokens": "1", "output_tokens": 2}}
 _EXAMPLES = {
-    Prompt: [_PROMPT, {"prompt_key": "key", "prompt_template": {"messages": [{"role": "user", "content": "hello"}]}}],
+    Prompt: [
+        _PROMPT,
+        {"prompt_key": "key", "prompt_template": {"messages": [{"role": "user", "content": "hello"}]}},
+        {"llm_config": {"max_tokens": float("inf"), "temperature": float("nan"), "top_k": "1e5"}, "id": 1e308},
+    ],
     Message: [_MESSAGE, {"role": "tool", "content": None, "parts": [], "metadata": {"a": {"b": [1]}}}],
     ExecuteResult: [_RESULT],
     ExecuteParam: [{"prompt_key": "k", "variable_vals": {"a": [1, {"b": None}]}, "messages": [_MESSAGE]}],
@@ -161,21 +166,14 @@ _EXAMPLES = {
 }
 
 
-def _texts(value):
-    if isinstance(value, dict):
-        return {text for key, item in value.items() for text in (key, *_texts(item))}
-    if isinstance(value, list):
-        return {text for item in value for text in _texts(item)}
-    return {value} if isinstance(value, str) and len(value) < 20 else set()
-
-
-_WORDS = tuple(sorted({text for examples in _EXAMPLES.values() for value in examples for text in _texts(value)}))
+_WORDS = values.words_in([value for examples in _EXAMPLES.values() for value in examples])
 
 READERS = [
     Reader(
         name,
         _fuzz(kind),
         [example(values.encode(value, _WORDS), check) for value in _EXAMPLES[kind] for check in range(len(_CHECKS))],
+        values.WORDS,
     )
     for name, kind in (
         *(("prompt", Prompt), ("message", Message), ("result", ExecuteResult), ("span", TraceSpan)),

@@ -117,6 +117,7 @@ def fuzz_snapshot(data):
         with open(path, "rb") as written:
             whole = json.loads(written.read(MAX_BYTES).decode("ascii"))
         assert whole["format"] == FORMAT
+        assert whole["owners"][_OWNER]["saved_at"] > 1_750_000_000  # it is a new one
         assert values.same({**whole["owners"], _OWNER: None}, {**others, _OWNER: None})
         assert [query for query, _ in file.read()] == [query for query, _ in kept]
         assert values.same(*[[prompt.to_dict() for _, prompt in prompts] for prompts in (file.read(), kept)])
@@ -165,7 +166,7 @@ READERS = [
             *[example(json.dumps(snapshot), 0, writes) for snapshot in _SNAPSHOTS for writes in (0, 1)],
             *[example(values.encode(snapshot, _WORDS), 1, writes) for snapshot in _SNAPSHOTS for writes in (0, 1)],
         ],
-        (b'"saved_at":', b'"prompts":[', b"[" * 60, b"NaN", b"\\ud800", b"9" * 21),
+        (b'"saved_at":', b'"prompts":[', b"[" * 60, b"NaN", b"\\ud800", b"9" * 21, *values.WORDS),
         seconds=2.0,
     ),
 ]

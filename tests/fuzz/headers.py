@@ -165,7 +165,7 @@ READERS = [
         [example(front, shape) for front in _HEADERS for shape in range(len(_SHAPES))],
         _WORDS,
     ),
-    Reader("event", fuzz_event, [values.encode(event, _EVENT_WORDS) for event in _EVENTS]),
+    Reader("event", fuzz_event, [values.encode(event, _EVENT_WORDS) for event in _EVENTS], values.WORDS),
     Reader(
         "inject",
         fuzz_inject,

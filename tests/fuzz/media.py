@@ -31,6 +31,7 @@ def fuzz_decode(data):
     found = media.decode(as_text(content))
     assert found is None or (type(found) is bytes and found)
     assert media.decode(form(content)) == (content or None)
+    assert media.decode(_FORMS[0](content) + "!") is None
 
 
 def fuzz_lift(data):
@@ -86,6 +87,7 @@ _VALUES = (
     {"messages": [{"role": "user", "content": _PARTS}, {"role": "user", "content": "hello"}]},
     {"choices": [{"message": {"role": "user", "parts": _PARTS[:2]}}]},
     {"input": [{"content": _PARTS[2:]}], "output": [{"parts": _PARTS}]},
+    {"output": [{"parts": [{"file_url": {"url": "data:,%d" % number, "name": "x" * 40}} for number in range(20)]}]},
 )
 
 READERS = [
@@ -98,5 +100,5 @@ READERS = [
         ],
         (b"data:", b";base64,", b";base64;", b"%3d", b"%", b"%zz", b"=", b"-_", b","),
     ),
-    Reader("media", fuzz_lift, [values.encode(value, _WORDS) for value in _VALUES]),
+    Reader("media", fuzz_lift, [values.encode(value, _WORDS) for value in _VALUES], values.WORDS),
 ]

@@ -250,15 +250,7 @@ _REQUESTS = (
 )
 
 
-def _texts(value):
-    if isinstance(value, dict):
-        return {text for key, item in value.items() for text in (key, *_texts(item))}
-    if isinstance(value, list):
-        return {text for item in value for text in _texts(item)}
-    return {value} if isinstance(value, str) and len(value) < 40 else set()
-
-
-_WORDS = tuple(sorted({text for request in _REQUESTS for text in _texts(request)}))
+_WORDS = values.words_in(_REQUESTS)
 _PACKED = [values.encode(request, _WORDS) for request in _REQUESTS]
 _INGEST = values.encode({"spans": [_SPAN, {**_SPAN, "span_id": "c" * 16, "parent_id": "b" * 16}]}, _WORDS)
 _FORM = (
@@ -301,7 +293,7 @@ READERS = [
         "ingest",
         fuzz_ingest,
         [*[example(_INGEST, 1, kind, 0) for kind in range(4)], *[example(_SPANS, 0, 0, 1), example(_INGEST, 1, 0, 1)]],
-        (b'"spans":[', b'"tags_long":{', b"9" * 20, b"NaN", b"\\ud800", b'{"":' * 40),
+        (b'"spans":[', b'"tags_long":{', b"9" * 20, b"NaN", b"\\ud800", b'{"":' * 40, *values.WORDS),
     ),
     Reader(
         "request",
@@ -310,6 +302,6 @@ READERS = [
             *[example(packed, path, 0, 1) for packed in _PACKED for path in range(9)],
             *[example("workspace_id=7&trace_id=a&annotation_key=b&limit=3", path, 1, 0) for path in range(3, 14)],
         ],
-        (b"&workspace_id=", b"%ff", b"limit=", b"/api/traces/", b'"filters":'),
+        (b"&workspace_id=", b"%ff", b"limit=", b"/api/traces/", b'"filters":', *values.WORDS),
     ),
 ]

@@ -291,6 +291,6 @@ READERS = [
             *[example(SEPARATOR.join(_PACKED[:count]), 0, 1, 0) for count in (4, 6)],
             *[example(stream, 1, 0, 1) for stream in _SSE],
         ],
-        (b"data:", b"event:error\n", b"[DONE]", b"\n\n", *_PACKED),
+        (b"data:", b"event:error\n", b"[DONE]", b"\n\n", *_PACKED, *values.WORDS),
     ),
 ]

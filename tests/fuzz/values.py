@@ -17,8 +17,14 @@ ATOMS = [
 _FIRST_ATOM = 8
 _FIRST_WORD = _FIRST_ATOM + len(ATOMS)
 _WORDS = 256 - _FIRST_WORD
-MAX_DEPTH = 300
+MAX_DEPTH = 800  # below what json can write
 MAX_DIGITS = 400
+MAX_WORD_CHARS = 40
+# For mutations: each atom and bracket, and what is nested deeper than anything reasonable.
+WORDS = (
+    *(bytes([byte]) for byte in (*range(6), *range(_FIRST_ATOM, _FIRST_WORD))),
+    *(bytes([LIST]) * 150, bytes([LIST]) * 790, bytes([DICT, _FIRST_WORD]) * 150),
+)
 
 
 def decode(data, words):
@@ -85,6 +91,20 @@ def encode(value, words):
             return bytes([_FIRST_WORD + words.index(value)])
         return bytes([TEXT]) + value.encode("utf-8", "surrogateescape") + bytes([END])
     return bytes([NUMBER]) + json.dumps(value).encode("ascii") + bytes([END])
+
+
+def words_in(examples):
+    """The keys and short texts in JSON values."""
+    found, waiting = set(), list(examples)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += (*value.keys(), *value.values())
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and len(value) <= MAX_WORD_CHARS:
+            found.add(value)
+    return tuple(sorted(found))
 
 
 def same(one, other):

@@ -99,7 +99,14 @@ class _Worker:
         sound = True
         while sound:
             self.baton.acquire()
-            sound = self.thread.run(self)
+            thread, self.thread = self.thread, None
+            sound = thread is not None and thread.run(self)
+
+
+def dismiss_workers():
+    """End the real threads, which would else wait for the next simulation."""
+    while _Worker.idle:
+        _Worker.idle.pop().baton.release()
 
 
 def _locked():

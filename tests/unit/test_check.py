@@ -117,8 +117,8 @@ def test_each_setting_says_where_it_is_from(monkeypatch):
         ('"http://localhost:8888"', "Remove the quotation marks and blanks from %s: http://localhost:8888" % URL),
         ("ftp://x", "http://localhost:8888 for a self-hosted platform"),
         ("http://", "https://api.coze.cn"),
-        ("http://localhost:88888", "no valid port"),
-        ("http://localhost:port", "no valid port"),
+        ("http://localhost:88888", "perhaps a port"),
+        ("http://localhost:port", "perhaps a port"),
     ],
 )
 def test_an_address_that_cannot_be_used(given, words):

@@ -11,6 +11,7 @@ import pytest
 from cozeloop_lite import errors
 from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
+from cozeloop_lite.trace import exporter as exporter_module
 from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.machine import Machine
 
@@ -224,6 +225,42 @@ def test_pauses_grow_with_full_jitter_up_to_a_bound():
     assert min(pauses[50:]) < 5
 
 
+def cut(problem):
+    """What the API client raises for a connection that broke: the network layer's own error is its cause."""
+    error = errors.NetworkError("the request failed")
+    error.__cause__ = problem
+    return error
+
+
+CLOSED = cut(RuntimeError("urllib3's own"))
+CLOSED.__cause__.__context__ = ConnectionResetError()
+
+
+@pytest.mark.parametrize("failure", [cut(ConnectionResetError()), cut(BrokenPipeError()), CLOSED], ids=repr)
+def test_after_a_connection_that_was_cut_the_next_attempt_comes_at_once_but_only_once(failure, monkeypatch):
+    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 0.9)
+    _, book = deliver(in_turn(failure, failure, failure, OK))
+    pauses = [pause for pause, patient in book.waits]
+    assert pauses == [pytest.approx(0.01), pytest.approx(0.9), pytest.approx(1.8)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        cut(ConnectionRefusedError()),
+        cut(None),
+        cut(OSError("no route")),
+        errors.RequestTimeoutError("no answer"),
+        (503, b""),
+    ],
+    ids=repr,
+)
+def test_after_any_other_failure_there_is_a_pause(failure, monkeypatch):
+    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 0.9)
+    _, book = deliver(in_turn(failure, OK))
+    assert [pause for pause, patient in book.waits] == [pytest.approx(0.45)]
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("7", 7), ("  7 ", 7), ("100000", 300), ("date", 30), ("past", 0), ("soon", 0), ("", 0), ("-5", 0), ("\xb2", 0)],
@@ -254,6 +291,7 @@ def test_retry_after_is_honoured_within_reason(header, seconds):
         (200, b""),
         (200, [1, 2]),
         (204, b""),
+        errors.AnswerTooLongError("over 8 MiB"),
     ],
     ids=repr,
 )
@@ -294,6 +332,28 @@ def test_what_no_span_can_help_is_dropped_at_once_and_logged_once_with_a_hint(fa
     assert hint in message
     deliver(failure)
     assert len(logged()) == 1
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ModuleNotFoundError("No module named 'urllib3'", name="urllib3"),
+        ModuleNotFoundError("No module named 'urllib3.filepost'", name="urllib3.filepost"),
+        ImportError("urllib3 v2 only supports OpenSSL 1.1.1+, currently the 'ssl' module is compiled with 1.0.2"),
+    ],
+    ids=repr,
+)
+def test_without_urllib3_nothing_is_waited_for_and_the_log_says_what_is_missing(problem, logged):
+    server, book = deliver(problem)
+    assert len(server.requests) == 1
+    assert book.lost == {"refused": 100}
+    (message,) = logged()
+    assert "pip install urllib3" in message
+
+
+def test_what_a_programs_own_exporter_cannot_import_may_be_there_later():
+    _, book = deliver(in_turn(ModuleNotFoundError("No module named 'theirs'", name="theirs"), OK))
+    assert book.delivered == 100
 
 
 # -- a bad span among good ones
@@ -482,6 +542,20 @@ def test_the_processor_hears_once_of_spans_that_the_queue_had_no_room_for():
     overflows = [e for e in processor.events if e.event_type.startswith("queue") and e.is_event_fail]
     assert [e.item_num for e in overflows] == [5]
     assert not any(e.extra_params.is_root_span for e in processor.events)
+
+
+def test_after_a_fork_the_processor_hears_of_the_childs_overflow():
+    processor = Processor()
+    exporter = SpanExporter(Server(OK), "1", encode, TraceConfig(trace_finish_event_processor=processor))
+    book = Book([])
+    book.lost["queue_full"] = 5
+    exporter.send([FakeSpan(0)], book)
+    exporter._on_fork()
+    childs = Book([])
+    childs.lost["queue_full"] = 3
+    exporter.send([FakeSpan(1)], childs)
+    overflows = [e for e in processor.events if e.event_type.startswith("queue") and e.is_event_fail]
+    assert [e.item_num for e in overflows] == [5, 3]
 
 
 @pytest.mark.parametrize("problem", [ValueError("a fault"), SystemExit(1), KeyboardInterrupt()], ids=repr)

@@ -52,12 +52,12 @@ def test_one_bad_span_of_n_costs_log2_n_plus_1_requests_rounded_up_wherever_it_i
     assert max(server.requests for server in servers) == (steps(count) + 1 if count > 1 else 0)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 8, 13, 32, 100])
-def test_two_bad_spans_cost_at_most_four_times_the_halvings_and_two_wherever_they_are(count):
+@pytest.mark.parametrize("count", [2, 3, 5, 8, 13, 32, 64, 100])
+def test_two_bad_spans_cost_at_most_four_times_the_halvings_and_five_wherever_they_are(count):
     for pair in itertools.combinations(range(count), 2):
         server = Server(*pair).isolate(count)
         assert sorted(server.refused) == list(pair)
-        assert server.requests <= 4 * steps(count) + 2
+        assert server.requests <= 4 * steps(count) + 5
 
 
 @pytest.mark.parametrize("bad", [3, 4, 5, 10, 20])

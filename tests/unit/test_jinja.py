@@ -363,3 +363,14 @@ def test_jinja2_is_imported_by_the_first_template():
         "assert jinja.render('{{ a }}', {'a': 1}) == '1'; assert 'jinja2' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_macro_that_the_program_keeps_has_an_environment_of_its_own():
+    kept = []
+    source = "{% macro greet(name) %}Hello {{ name }}{% endmacro %}{{ keep(greet) }}"
+    render(source, {"keep": lambda macro: kept.append(macro) or ""})
+    before = kept[0]._environment
+    for _ in range(3):
+        render("{{ a }}", {"a": 1})
+    assert all(idle is not before for idle in jinja_sandbox._idle)
+    assert kept[0]("again") == "Hello again"

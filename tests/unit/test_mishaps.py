@@ -9,6 +9,7 @@ import pytest
 
 from cozeloop_lite import logger
 from support import world as world_module
+from support.simulation import dismiss_workers
 from support.world import World, numbers_in
 
 OK = ("ok", 0.0)
@@ -23,6 +24,7 @@ def world(monkeypatch):
     world = World(1)
     yield world
     world.simulation.finish()
+    dismiss_workers()
 
 
 @pytest.fixture
@@ -461,6 +463,25 @@ def test_a_server_that_hangs_on_one_file_from_the_spool_is_not_asked_for_the_nex
     program.finish_span()
     world.simulation.run(40)
     assert program.queue.stats()["delivered"] == 2
+
+
+def test_what_the_server_says_to_spans_from_the_spool_holds_for_others_too(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    before.finish_span()
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    before.end()
+    program = world.start_program(spool=True)
+    world.server.mood = ["ok"]
+    world.server.script = [OK, ("503 with Retry-After", 0.0)]
+    program.finish_span()
+    world.simulation.run(10)
+    program.finish_span()
+    world.simulation.run(20)  # it said 40 s
+    assert requests(world)[-2:] == ["[2]", "[1]"]
+    world.simulation.run(60)
+    assert world.server.told == {1, 2, 3}
 
 
 def test_a_forked_child_tells_of_its_own_overflow(world, start):

@@ -40,6 +40,12 @@ def test_a_patient_pause_heeds_no_hurry(pace):
     assert seconds_of(pace.wait, 0.1, True) > 0.09
 
 
+def test_a_queue_that_becomes_crowded_ends_even_a_patient_pause_and_not_the_next(pace):
+    pace.crowded = True
+    assert seconds_of(pace.wait, SOON, True) < SOON / 2
+    assert seconds_of(pace.wait, 0.1, True) > 0.09
+
+
 def test_with_an_end_in_sight_a_pause_is_short_but_a_patient_one_is_not(pace, monkeypatch):
     monkeypatch.setattr(pace_module, "LAST_PAUSE_SECONDS", 0.01)
     pace.deadline = time.monotonic() + 2 * SOON
@@ -124,6 +130,26 @@ def test_whoever_names_a_time_waits_for_the_silent_as_well(timed, clock):
     timed.last_chance(1060, for_the_silent=True)
     timed.unreached()
     assert timed.end() == 1060
+
+
+def test_who_sends_in_place_of_another_has_no_more_time_than_it_brought(timed, clock):
+    timed.until = 1001
+    assert timed.time_left(30) == 1
+    assert timed.lent()
+    timed.last_chance(1060, for_the_silent=True)
+    assert timed.time_left(30) == 1
+    assert timed.lent()  # the other may still go on
+
+
+def test_nor_has_it_more_than_there_is(timed, clock):
+    timed.until = 1060
+    timed.last_chance(1010, for_the_silent=False)
+    assert not timed.lent()
+    assert timed.time_left(30) == 2
+    timed.heard()
+    clock.now = 1009
+    timed.heard()
+    assert timed.time_left(30) == 1
 
 
 def test_before_the_end_silence_does_not_matter(timed, clock):

@@ -12,6 +12,7 @@ import pytest
 from cozeloop_lite import logger
 from support import world
 from support.schedule import Schedule
+from support.simulation import dismiss_workers
 
 SCHEDULES = int(os.environ.get("SIMULATIONS", "500"))
 ONE = os.environ.get("SIMULATION", "")
@@ -21,6 +22,8 @@ ONE = os.environ.get("SIMULATION", "")
 def in_the_simulated_world(monkeypatch):
     world.scaled(monkeypatch)
     monkeypatch.setattr(logger.logger, "disabled", True)  # else much of the time would go into words
+    yield
+    dismiss_workers()
 
 
 def log_of(number):
