@@ -45,7 +45,7 @@ class Part:
             result.short = self._judge(result)
             if not result.short or result.short != verdict.held(result):
                 break
-        print("%-40s %-14s %s" % (self.name, self.library, "; ".join(result.short)), file=sys.stderr, flush=True)
+        print("%-40s %-8s %s" % (self.name, self.library, "; ".join(result.short)), file=sys.stderr, flush=True)
         return result
 
 
@@ -117,7 +117,7 @@ class Plan:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m chaos", description="Faults, and what becomes of spans then.")
     parser.add_argument("--only", default="*", help="a pattern for the names of rows, ways, 'forks' and 'soak'")
-    parser.add_argument("--library", default="*", help="a pattern for cozeloop_lite, cozeloop, opentelemetry")
+    parser.add_argument("--library", default="*", help="a pattern for lite, official, otel")
     parser.add_argument("--soak-seconds", type=float, default=60, help="default 60; an hour is 3600")
     parser.add_argument("--outage-seconds", type=float, default=60, help="default 60; HTTP 503 lasts twice as long")
     parser.add_argument("--forks", type=int, default=1000, help="default 1000; at most 100 for the others")

@@ -14,14 +14,13 @@ TESTS = os.path.dirname(HERE)
 ROOT = os.path.dirname(TESTS)
 VENVS = os.path.join(ROOT, ".venvs")
 
-LITE, OFFICIAL, OTEL = "cozeloop_lite", "cozeloop", "opentelemetry"
+LITE, OFFICIAL, OTEL = "lite", "official", "otel"  # the libraries, by short names
 # cozeloop_lite itself comes from this tree, by PYTHONPATH; gunicorn is one of the ways to end a process.
 PACKAGES = {
     LITE: ["urllib3>=1.26,<3", "jinja2>=3.0,<4", "gunicorn"],
     OFFICIAL: ["cozeloop", "gunicorn"],
     OTEL: ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "gunicorn"],
 }
-_FOLDERS = {LITE: "chaos-lite", OFFICIAL: "chaos-official", OTEL: "chaos-otel"}
 
 _VERSIONS = """
 import json, sys
@@ -38,11 +37,11 @@ print(json.dumps(found))
 
 def python_of(library: str) -> str:
     """The interpreter that has ``library``; its environment is made when it is not there yet."""
-    home = os.path.join(VENVS, _FOLDERS[library])
+    home = os.path.join(VENVS, "chaos-" + library)
     python = os.path.join(home, "bin", "python")
     complete = os.path.join(home, "complete")  # written last: a broken-off installation is done again
     if not os.path.exists(complete):
-        print("installing what %s needs into %s ..." % (library, os.path.relpath(home)), file=sys.stderr)
+        print("installing %s into %s ..." % (", ".join(PACKAGES[library]), os.path.relpath(home)), file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[library]], check=True)
         with open(complete, "w") as file:

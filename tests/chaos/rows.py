@@ -118,8 +118,8 @@ def all_rows(outage_seconds: float) -> list[Row]:
         Row("a byte a second, to the end", "the same", lasting("dripping"), loses=True),
         Row(
             "slow name resolution",
-            "2 s for each look-up",
-            options=("--dns-seconds", "2"),
+            "1.5 s for each look-up of a name",
+            options=("--dns-seconds", "1.5"),
             host="localhost",
         ),
         Row(

@@ -129,9 +129,8 @@ def _check_sent(context, headers):
         if propagation.TRACEPARENT in headers:
             assert read._trace.state == context._trace.state.strip()
     written = [(_encodable(key), _encodable(value)) for key, value in context.baggage.items() if value]
-    first = dict(written[: len(read.baggage)])
-    if len(first) == len(read.baggage):  # no two keys became the same when they were written
-        assert read.baggage == first
+    if len(dict(written)) == len(written):  # no two keys became the same when they were written
+        assert read.baggage == dict(written[: len(read.baggage)])
 
 
 def _encodable(text):

@@ -107,8 +107,9 @@ def fuzz_key(data):
     except errors.ParsePrivateKeyError as error:
         said = str(error)
         assert len(said) < 500
-        content = re.sub(r"-----BEGIN [A-Z0-9 ]{1,40}-----", "", text)  # what is behind BEGIN is said, and no secret
-        assert not any(word in said for word in re.findall(r"[A-Za-z0-9+/=]{16,}", content) if word not in _SAID)
+        for label in re.findall(r"-----BEGIN ([A-Z0-9 ]{1,40})-----", text):  # which is said, and no secret
+            said = said.replace(label, "")
+        assert not any(word in said for word in re.findall(r"[A-Za-z0-9+/=]{16,}", text) if word not in _SAID)
     else:
         assert algorithm in ("RS256", "ES256")
 

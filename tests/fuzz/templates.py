@@ -123,7 +123,6 @@ def fuzz_jinja(data):
         assert len(result) < 600
     assert type(result) is str
     assert _SECRET not in result
-    assert not re.search(r"<(?:function|module|class|code|frame|built-in)\b", result) or "<" in source
     assert json.dumps(_VARIABLES) == before
 
 
