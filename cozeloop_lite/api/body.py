@@ -82,20 +82,30 @@ def whole(response: Any, end: float, max_bytes: int) -> bytes:
         OSError: it did not arrive, or not in time.
         TooLong: it has more than ``max_bytes``.
     """
+    content = beginning(response, end, max_bytes + 1)
+    if len(content) > max_bytes:
+        raise TooLong("the answer is longer than %d bytes" % max_bytes)
+    return content
+
+
+def beginning(response: Any, end: float, enough: int) -> bytes:
+    """The body of a response, which is then done with: the whole of it, or ``enough`` bytes and a little more.
+
+    Raises:
+        OSError: it did not arrive, or not in time.
+    """
     body = Body(response, end)
     complete = False
     try:
         parts = []
         size = 0
-        while True:
+        while size < enough:
             part = body.read()
             if not part:
+                complete = True
                 break
             parts.append(part)
             size += len(part)
-            if size > max_bytes:
-                raise TooLong("the answer is longer than %d bytes" % max_bytes)
-        complete = True
         return b"".join(parts)
     finally:
         body.leave(complete)

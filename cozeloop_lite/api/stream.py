@@ -30,7 +30,7 @@ def opened(pools: connections.Pools, call: transport.Call, max_answer_bytes: int
         if 200 <= response.status < 300 and kind == "text/event-stream":
             _check_plain(response, headers)
             return EventStream(response, call, headers)
-        content = body.whole(response, call.end, max_answer_bytes)
+        content = transport.content_of(response, call, max_answer_bytes)
     except errors.LoopError:
         raise
     except transport.FAILURES as problem:

@@ -17,6 +17,7 @@ from .. import config, errors
 from . import answers, body, connections, redirects
 
 HIDDEN = "***"
+ERROR_BYTES = 64 * 1024  # of an answer that is no success; the platform's own have less than 1 KB
 SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
 
 _UNTRUSTED = (
@@ -155,9 +156,19 @@ def opened(pools: connections.Pools, call: Call) -> Any:
 
 
 def exchange(pools: connections.Pools, call: Call, max_bytes: int) -> tuple[int, Any, bytes]:
-    """A request and its whole answer, whatever that says: status, headers, body; raises one of ``FAILURES``."""
+    """A request and its answer, whatever that says: status, headers, body; raises one of ``FAILURES``."""
     response = opened(pools, call)
-    return response.status, response.headers, body.whole(response, call.end, max_bytes)
+    return response.status, response.headers, content_of(response, call, max_bytes)
+
+
+def content_of(response: Any, call: Call, max_bytes: int) -> bytes:
+    """The body of the answer to ``call``; raises one of ``FAILURES``.
+
+    Of one that is no success, the beginning: what counts is the status, however long a page comes with it.
+    """
+    if 200 <= response.status < 300:
+        return body.whole(response, call.end, max_bytes)
+    return body.beginning(response, call.end, min(ERROR_BYTES, max_bytes))
 
 
 def answer(pools: connections.Pools, call: Call, max_bytes: int) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_flush_and_close_end_in_time_with_a_server_that_does_not(server, connect
     thread = client.tracer._queue._thread
     thread.join(SOON)  # it is over with the request it was in
     assert not thread.is_alive()
-    assert client.stats()["dropped"] == {"shutdown": 3}
+    assert client.stats()["dropped"] == {"unanswered": 3}
 
 
 def test_flush_from_many_threads_at_once(server, connect):
@@ -454,11 +454,12 @@ def test_several_bad_spans_are_lost_and_none_besides(server, connect):
     assert client.stats()["dropped"] == {"refused": 5}
 
 
-def test_a_batch_that_is_too_large_for_the_server_is_split(server, connect):
+@pytest.mark.parametrize("page_bytes", [24, 9 << 20], ids=["a line", "more than any answer is read of"])
+def test_a_batch_that_is_too_large_for_the_server_is_split(server, connect, page_bytes):
+    page = text_answer("Request Entity Too Large".ljust(page_bytes, "x"), status=413)
+
     def answer(request):
-        if len(request.body) > 20_000:
-            return text_answer("Request Entity Too Large", status=413)
-        return json_answer({"code": 0})
+        return page if len(request.body) > 20_000 else json_answer({"code": 0})
 
     server.default = answer
     client = connect(server)
@@ -626,7 +627,7 @@ def test_a_finish_event_tells_of_each_request_and_of_what_the_queue_dropped(serv
     assert told == [
         ("queue_manager.span_entry.rate", False, 1),
         ("exporter.span_flush.rate", False, 1),
-        ("queue_manager.span_entry.rate", True, 2),
         ("queue_manager.span_entry.rate", False, 1),
+        ("queue_manager.span_entry.rate", True, 2),
         ("exporter.span_flush.rate", False, 1),
     ]

@@ -190,6 +190,16 @@ def test_an_answer_that_is_too_long_will_be_as_long_again(server, api, no_pauses
     assert len(server.requests) == 1
 
 
+def test_of_a_refusal_only_the_beginning_is_read_however_long_its_page(server, api):
+    server.default = text_answer("Request Entity Too Large ".ljust(20 << 20, "x"), 413)
+    with pytest.raises(BadRequestError) as caught:
+        api.post(PATH, {})
+    assert caught.value.status == 413
+    assert len(str(caught.value)) < 1000
+    server.default = json_answer({"code": 0})
+    assert api.post(PATH, {}) == {"code": 0}
+
+
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 def test_nothing_is_repeated_unless_it_is_asked_for(server, api, no_pauses, method):
     server.default = json_answer({}, 503)
