@@ -1,6 +1,7 @@
 """The account of a queue: how many items it took and has in hand, and what became of each. Nothing is lost in silence.
 
-It has no lock: the queue changes it under its own, so that :meth:`Account.stats` adds up at every instant.
+It has no lock: the queue changes it under its own, so that :meth:`Account.stats` adds up at every instant. Only what
+is refused before it came into the queue is counted without, for those threads must not wait.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 QUEUE_FULL = "queue_full"
 CLOSED = "closed"
 SHUTDOWN = "shutdown"
+UNANSWERED = "unanswered"  # a request with them was not answered before the end: they may have arrived, or not
 INTERNAL = "internal"
 NEVER_FINISHED = "never_finished"
 SPOOLED = "spooled"
@@ -36,7 +38,7 @@ class Counter:
 class Account:
     """Counts, and nothing else. The items are numbered as they leave the queue, so that a flush can wait for one."""
 
-    __slots__ = ("delivered", "done", "dropped", "in_hand", "lost", "spooled", "taken")
+    __slots__ = ("_refused", "delivered", "done", "dropped", "in_hand", "lost", "spooled", "taken")
 
     def __init__(self) -> None:
         self.taken = 0  # how many items left the queue ...
@@ -45,10 +47,19 @@ class Account:
         self.delivered = 0
         self.spooled = 0  # kept in a file, for another process
         self.dropped: dict[str, int] = {}  # by reason
-        self.lost = 0  # the dropped ones that were in the queue: a flush is told of these, not of the refused ones
+        self.lost = 0  # how many these are: a flush is told of them, and not of the refused ones
+        self._refused = {reason: Counter() for reason in (QUEUE_FULL, CLOSED, NEVER_FINISHED)}
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Items did not get into the queue, or are lost; or, by the reason ``SPOOLED``, kept elsewhere."""
+    def refuse(self, reason: str) -> None:
+        """An item does not get into the queue. This alone needs no lock."""
+        self._refused[reason].add()
+
+    def refused(self, reason: str) -> int:
+        """How many were."""
+        return self._refused[reason].value()
+
+    def _drop(self, reason: str, count: int) -> None:
+        """Items are lost; or, by the reason ``SPOOLED``, kept elsewhere."""
         if reason == SPOOLED:
             self.spooled += count
             return
@@ -64,7 +75,7 @@ class Account:
         self.in_hand -= count
         if lost:
             self.lost += count
-            self.drop(lost, count)
+            self._drop(lost, count)
         else:
             self.delivered += count
 
@@ -84,12 +95,14 @@ class Account:
         self.taken += 1
         self.done += 1
         self.lost += 1
-        self.drop(reason)
+        self._drop(reason, 1)
 
     def stats(self, waiting: int) -> dict[str, Any]:
         """``finished`` = ``delivered`` + ``queued`` + ``spooled`` + the sum of ``dropped``; ``waiting`` are queued."""
         queued = waiting + self.in_hand
-        dropped = dict(self.dropped)
+        refused = {reason: counter.value() for reason, counter in self._refused.items()}
+        dropped = {reason: count for reason, count in refused.items() if count}
+        dropped.update(self.dropped)
         return {
             "finished": self.delivered + queued + self.spooled + sum(dropped.values()),
             "delivered": self.delivered,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 
 from .. import logger
-from .account import CLOSED, QUEUE_FULL, SHUTDOWN, SPOOLED, Account
+from .account import CLOSED, QUEUE_FULL, SHUTDOWN, SPOOLED, UNANSWERED, Account
 from .machine import REAL, Machine
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 4 * 1024 * 1024  # of a batch, unless one item has more; when that many wait, it is full
 NEVER = 1 << 62
 CROWDED = 0.75  # of what may wait
+PACK_FROM = 1000  # items that wait
 
 
 class Box:
@@ -30,6 +31,7 @@ class Box:
         batch_count: how many items make a batch.
         keep: ``keep(item)`` puts an item that would be lost where another process finds it; False when it cannot.
         machine: where the lock comes from.
+        packing: ``pack(item)`` gives what waits in its place while there are many, and ``unpack`` the item again.
     """
 
     def __init__(
@@ -39,7 +41,10 @@ class Box:
         batch_count: int,
         keep: Callable[[Any], bool] | None = None,
         machine: Machine = REAL,
+        packing: Any = None,
     ) -> None:
+        self._pack_from = NEVER if packing is None else PACK_FROM
+        self._packing = packing
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._batch_count = batch_count
@@ -78,6 +83,8 @@ class Box:
         # Before CPython 3.10 two threads at once may lose one of these additions. The sum only serves the bound, and
         # starts anew whenever the box runs empty.
         self._bytes_in += size
+        if len(items) >= self._pack_from:
+            item = self._packing.pack(item)
         items.append((item, size))
         if not self._ready:
             self._get_ready()
@@ -95,19 +102,21 @@ class Box:
         return self._max_bytes - (self._bytes_in - self._bytes_out)
 
     def refuse(self, reason: str) -> None:
-        """Count an item that does not even come to be put."""
-        with self._changed:
-            self._account.drop(reason)
+        """Count an item that does not even come to be put. Takes no lock, and so never waits."""
+        self._account.refuse(reason)
+
+    def refused(self, reason: str) -> int:
+        """How many items did not come to be put, for ``reason``."""
+        return self._account.refused(reason)
 
     def _refuse(self) -> None:
-        reason = CLOSED if self._closed else QUEUE_FULL
-        self.refuse(reason)
-        if reason == CLOSED:
+        if self._closed:
+            self.refuse(CLOSED)
             logger.warn("a span was finished after its client was closed: it is dropped")
-        else:
-            logger.warn("the queue is full: spans are dropped until the server has taken those that wait")
-            if not self._ready:  # or it stays full for ever, if nobody could be started when there was room
-                self._get_ready()
+            return
+        self.refuse(QUEUE_FULL)  # whoever sends says so, since a handler of the log may take its time
+        if not self._ready:  # or it stays full for ever, if nobody could be started when there was room
+            self._get_ready()
 
     # -- how full it is ---------------------------------------------------------------------------------------------
 
@@ -142,28 +151,34 @@ class Box:
         while self._items and len(batch) < self._batch_count:
             if batch and size + self._items[0][1] > BATCH_BYTES:
                 break
-            entry = self._items.popleft()
+            entry = self._next()
             batch.append(entry)
             size += entry[1]
             self._open[id(entry[0])] = self._open.get(id(entry[0]), 0) + 1
         self._account.take(len(batch))
         return batch
 
+    def _next(self) -> tuple[Any, int]:
+        """Take the first item out, as it was put; it is nowhere then."""
+        item, size = self._items.popleft()
+        return (item if self._packing is None else self._packing.unpack(item)), size
+
     def settle(self, items: Sequence[Any], lost: str = "") -> None:
         """``items``, which are in hand, are done with: delivered, or lost for the reason given. Takes the lock."""
         with self._changed:
             self._account.settle(sum(map(self._done_with, items)), lost)
 
-    def give_up(self, items: Sequence[Any]) -> None:
+    def give_up(self, items: Sequence[Any], lost: str = SHUTDOWN) -> None:
         """There is no time left for ``items``, which are in hand. Takes the lock.
 
-        They are lost, or kept elsewhere, when this is the end; when it is not, they wait for better times.
+        They are kept elsewhere, or lost for the reason given, when this is the end; when it is not, they wait for
+        better times.
         """
         with self._changed:
             if self._may_wait():
                 self._given_back.extend(items)
                 return
-        self._end(items)
+        self._end(items, lost)
 
     def _may_wait(self) -> bool:
         return not self._ending
@@ -189,19 +204,19 @@ class Box:
     def _discard(self) -> int:
         """The time is up for what waits; returns how many items are in hand at this moment, and may yet arrive."""
         if self._keep is not None:  # the thread that has them is stuck; some may arrive twice for this
-            self._end([item for item, _ in self._batch])
+            self._end([item for item, _ in self._batch], UNANSWERED)
         while self._items:
-            item, size = self._items.popleft()
+            item, size = self._next()
             self._bytes_out += size
-            self._account.discard(self._fate(item))
+            self._account.discard(self._fate(item, SHUTDOWN))
         return self._account.in_hand
 
-    def _end(self, items: Sequence[Any]) -> None:
+    def _end(self, items: Sequence[Any], lost: str) -> None:
         for item in items:
             with self._changed:
                 mine = self._done_with(item)
             if mine:  # to keep it may take a while, for which nobody else has to wait
-                fate = self._fate(item)
+                fate = self._fate(item, lost)
                 with self._changed:
                     self._account.settle(1, fate)
 
@@ -212,9 +227,9 @@ class Box:
             self._open[id(item)] = count - 1
         return count > 0
 
-    def _fate(self, item: Any) -> str:
+    def _fate(self, item: Any, lost: str) -> str:
         """What becomes of an item for which there is no time left."""
-        return SPOOLED if self._keep is not None and self._keep(item) else SHUTDOWN
+        return SPOOLED if self._keep is not None and self._keep(item) else lost
 
     # -- the account ------------------------------------------------------------------------------------------------
 

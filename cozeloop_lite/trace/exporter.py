@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .. import logger, process
 from . import ids
-from .account import QUEUE_FULL, SPOOLED
+from .account import QUEUE_FULL, SPOOLED, UNANSWERED
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .isolation import isolate
@@ -25,6 +25,8 @@ from .verdicts import (
     REFUSED_ALL,
     TAKEN,
     TOO_LARGE,
+    UNKNOWN,
+    is_answer,
     judge,
     log,
     tell_pace,
@@ -112,6 +114,7 @@ class SpanExporter:
 
     def _on_fork(self) -> None:
         self._overflow_told = 0
+        self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
         self._forget_failures()
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
@@ -119,7 +122,8 @@ class SpanExporter:
         if not queue.pace.time_left(self._timeout):
             queue.give_up(spans)
             return
-        self._tell_of_queue(spans, queue)
+        if self._processor is not None:
+            self._tell(SPAN_ENTRY, False, len(spans), "", any(not span._parent_id for span in spans))
         chunk: list[_Encoded] = []
         size = 0
         for span in spans:
@@ -173,13 +177,17 @@ class SpanExporter:
             queue.settle(_spans(batch), SPOOLED)
         elif verdict == GIVE_UP:
             queue.give_up(_spans(batch))
+        elif verdict == UNKNOWN:
+            queue.give_up(_spans(batch), UNANSWERED)
         return verdict, batch
 
     def _attempts(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
         """Post ``batch`` until there is a verdict; returns what is left of it, too, since spans may become too old."""
         attempt = 0
+        self._in_doubt = False
         waits = self._patient  # also with what comes after that to which the server said when to come again
         while True:
+            self._tell_of_overflow(queue)
             batch = self._young(batch, queue)
             if not batch:
                 return TAKEN, batch
@@ -189,19 +197,22 @@ class SpanExporter:
                     return KEPT, batch
                 if waits:
                     if not queue.pace.wait(left, self._patient):
-                        return GIVE_UP, batch
+                        return self._out_of_time(), batch
                     waits = self._patient
                     continue
             body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
-                return GIVE_UP, batch
+                return self._out_of_time(), batch
             attempt += 1
             verdict = self._attempt(batch, body, seconds, attempt, queue.pace)
             if verdict != AGAIN:
                 return verdict, batch
             waits = True
+
+    def _out_of_time(self) -> int:
+        return UNKNOWN if self._in_doubt else GIVE_UP
 
     def _makes_room(self, batch: list[_Encoded], queue: SendQueue) -> bool:
         """While the server takes nothing, put ``batch`` into the spool, if the queue would overflow behind it."""
@@ -226,6 +237,7 @@ class SpanExporter:
                 verdict = AGAIN if attempt < DOUBTFUL_ATTEMPTS else REFUSED_ALL
             log(verdict, problem)
             self._later(problem)
+            self._in_doubt = self._in_doubt or not is_answer(problem)
         if verdict != AGAIN:
             self._forget_failures()
         if self._backlog is not None:
@@ -312,14 +324,12 @@ class SpanExporter:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def _tell_of_queue(self, spans: list[Span], queue: SendQueue) -> None:
-        if self._processor is None:
-            return
-        overflow = queue.dropped(QUEUE_FULL)
-        if overflow > self._overflow_told:
-            self._tell(SPAN_ENTRY, True, overflow - self._overflow_told, "the queue is full")
-            self._overflow_told = overflow
-        self._tell(SPAN_ENTRY, False, len(spans), "", any(not span._parent_id for span in spans))
+    def _tell_of_overflow(self, queue: SendQueue) -> None:
+        overflow = queue.refused(QUEUE_FULL) - self._overflow_told
+        if overflow:
+            logger.warn("the queue is full: spans are dropped until the server has taken those that wait")
+            self._overflow_told += overflow
+            self._tell(SPAN_ENTRY, True, overflow, "the queue is full")
 
     def _tell(self, kind: str, failed: bool, count: int, detail: str, root: bool = False, seconds: float = 0.0) -> None:
         if self._processor is None:

@@ -38,7 +38,19 @@ class IdSource:
         self.fresh_ns = now_ns
 
     def _on_fork(self) -> None:
-        self._random.seed(int.from_bytes(os.urandom(32), "big"))
+        self._random.seed(int.from_bytes(_entropy(), "big"))
+
+
+def _entropy() -> bytes:
+    """32 bytes from the operating system, for which no other thread gets a turn.
+
+    ``os.urandom`` lets the others run meanwhile. When 8 of them are busy, a span would then wait for up to 45 ms until
+    it is this thread's turn again.
+    """
+    try:
+        return os.getrandom(32, os.GRND_NONBLOCK)
+    except (AttributeError, OSError):  # only Linux has it; and it refuses while a machine has just been started
+        return os.urandom(32)
 
 
 source = IdSource()

@@ -10,7 +10,7 @@ import logging
 import sys
 
 from .. import logger, process
-from .account import SHUTDOWN
+from .account import SHUTDOWN, UNANSWERED
 from .box import NEVER
 from .machine import REAL, Machine
 from .pace import SILENT_SECONDS
@@ -29,7 +29,8 @@ class SendQueue(Sender):
     """A bounded queue that is sent by a daemon thread of its own.
 
     Args:
-        send, max_count, max_bytes, batch_count, aside, keep, machine: see :class:`~cozeloop_lite.trace.sender.Sender`.
+        send, max_count, max_bytes, batch_count, aside, keep, machine, packing: see
+            :class:`~cozeloop_lite.trace.sender.Sender`.
         shutdown_timeout: seconds that :meth:`close`, and the exit of the interpreter, take at most.
     """
 
@@ -43,9 +44,10 @@ class SendQueue(Sender):
         aside: Uploads | None = None,
         keep: Callable[[Any], bool] | None = None,
         machine: Machine = REAL,
+        packing: Any = None,
     ) -> None:
         self._shutdown_timeout = shutdown_timeout
-        super().__init__(send, max_count, max_bytes, batch_count, aside, keep, machine)
+        super().__init__(send, max_count, max_bytes, batch_count, aside, keep, machine, packing)
         process.on_fork(self)
         process.on_exit(self)
 
@@ -158,7 +160,7 @@ class SendQueue(Sender):
                 self.pace.deadline = self._machine.monotonic()  # an answer that comes now gives no time for more
                 self._aside.abandon(SHUTDOWN)
                 stuck = self._discard()
-            given_up = self.dropped(SHUTDOWN) + stuck
+            given_up = self.dropped(SHUTDOWN) + self.dropped(UNANSWERED) + stuck
             spooled = self._account.spooled - spooled
         self._say_what_is_left(given_up, spooled, self._machine.monotonic() - began)
         return in_time and self._lost() == lost

@@ -15,6 +15,7 @@ from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
 from .encoding import Limits, encode
 from .exporter import SpanExporter
+from .packing import SpanPacking
 from .queue import SendQueue
 from .span import NOOP, Span, SpanOwner, to_micros
 
@@ -61,6 +62,14 @@ class Tracer:
         self._exporter = SpanExporter(
             api, workspace_id, lambda span, files: encode(span, limits, files), conf, exporter
         )
+        self._owner = SpanOwner(
+            self._finished,
+            limits.tag_chars,
+            limits.text_chars,
+            conf.ultra_large_report,
+            conf.record_inputs,
+            conf.record_outputs,
+        )
         self._queue = SendQueue(
             self._exporter.send,
             max_count=conf.span_queue_length,
@@ -69,14 +78,7 @@ class Tracer:
             shutdown_timeout=conf.shutdown_timeout,
             keep=self._exporter.keep if conf.spool_dir else None,
             aside=self._exporter.uploads,
-        )
-        self._owner = SpanOwner(
-            self._finished,
-            limits.tag_chars,
-            limits.text_chars,
-            conf.ultra_large_report,
-            conf.record_inputs,
-            conf.record_outputs,
+            packing=SpanPacking(self._owner),
         )
         self._sample_below = None if conf.sample_rate >= 1 else int(conf.sample_rate * (1 << _RATE_BITS))
         self._closed = False

@@ -16,8 +16,8 @@ _REFUSED_ALL_CODES = frozenset([602000101, 602000202, 600900101, 600903230, 6009
 _REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405, 407])
 
 # Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
-# taken; no time left; kept in the spool
-TAKEN, AGAIN, DOUBTFUL, BAD_SPAN, TOO_LARGE, REFUSED_ALL, GIVE_UP, KEPT = range(8)
+# taken; no time left; no time left, and maybe accepted; kept in the spool
+TAKEN, AGAIN, DOUBTFUL, BAD_SPAN, TOO_LARGE, REFUSED_ALL, GIVE_UP, UNKNOWN, KEPT = range(9)
 
 
 def judge(problem: BaseException) -> int:
@@ -66,6 +66,11 @@ def tell_pace(pace: Pace, problem: BaseException) -> None:
         pace.unreached()
     else:
         pace.heard()
+
+
+def is_answer(problem: BaseException) -> bool:
+    """Whether the server answered, or there was none to take the request: what was sent did not arrive."""
+    return not isinstance(problem, errors.RequestTimeoutError) and not was_cut(problem)
 
 
 def was_cut(problem: BaseException) -> bool:

@@ -35,7 +35,8 @@ fault begins after 2 s. Then the program returns from its main function.
 
 - **Delivered**: spans the server took, each counted once. **Twice**: those it was sent again after it had taken them.
 - **Counted**: what the library's own account says is lost, with the reasons; the two others have none. **Missing**:
-  what is left of *made*: lost, and in no account, though a line in the log may speak of it.
+  what is left of *made*: lost, and in no account, though a line in the log may speak of it. *Unanswered*, or *in a
+  request*: sent, and the program ended before the answer; such spans may have arrived as well.
 - **Waited**, **longest call**, **over 5 ms**: of all calls on spans. In brackets a control: after each call the same
   thread spends the same time on nothing but looking at the clock. *Waited* is the longest time within one call in which
   the thread neither had a core nor was ready for one: it waited for the network, a lock, or the interpreter. The rest
@@ -94,7 +95,6 @@ def faults(rows: list[Row], results: list[Result]) -> str:
 
 
 def _fault_cells(result: Result) -> list[str]:
-    missing = result.made - result.delivered - (result.counted or 0)
     reasons = "; ".join("%s %s" % (reason, _count(count)) for reason, count in sorted(result.reasons.items()))
     counted = "–" if result.counted is None else _count(result.counted) + (" (%s)" % reasons if reasons else "")
     return [
@@ -103,7 +103,7 @@ def _fault_cells(result: Result) -> list[str]:
         _count(result.delivered),
         _count(result.twice),
         counted,
-        _count(missing),
+        _count(result.missing()),
         _beside(result, "longest_sleep", "%.1f"),
         _beside(result, "longest", "%.1f"),
         _beside(result, "over", "%d"),

@@ -28,6 +28,8 @@ SECOND_SECONDS = 2.0  # how long a second program traces
 GUNICORN = "gunicorn --preload"
 WAYS = [*endings.WAYS, GUNICORN]
 NOT_FOR = {"vendored twice": (OFFICIAL, OTEL)}  # they import themselves by their name
+UNANSWERED = "unanswered"  # a reason of the library's, for spans that may have arrived all the same ...
+IN_A_REQUEST = "in a request"  # ... and one for those in a request that was not over when the process was
 
 
 class Result:
@@ -55,6 +57,15 @@ class Result:
         self.more: dict[str, Any] = {}
         self.short: list[str] = []  # of what was expected: see verdict.py
 
+    def missing(self) -> int:
+        """How many spans are neither delivered nor counted; below zero, how many are both, and should not be.
+
+        For those that the library says were sent and not answered, nobody but the server can know.
+        """
+        missing = self.made - self.delivered - (self.counted or 0)
+        in_doubt = self.reasons.get(UNANSWERED, 0) + self.reasons.get(IN_A_REQUEST, 0)
+        return missing if missing > 0 else min(0, missing + in_doubt)
+
     def take_account(self, sink: Sink) -> None:
         account = sink.account()
         self.delivered = account["distinct"]
@@ -71,7 +82,7 @@ class Result:
         if ending_at is not None:
             self.exit = max(self.exit or 0.0, program.ended_at - ending_at)
         account = program.events.get("left", {}).get("account", {})
-        lost = {**account.get("dropped", {}), "in a request": account.get("queued", 0)}  # when the process ended
+        lost = {**account.get("dropped", {}), IN_A_REQUEST: account.get("queued", 0)}  # when the process ended
         for reason, count in lost.items():
             if count:
                 self.reasons[reason] = self.reasons.get(reason, 0) + count

@@ -65,7 +65,7 @@ def _ended(result: Result, seconds: float) -> list[str]:
 
 def _balance(result: Result, twice: bool) -> list[str]:
     short = []
-    missing = result.made - result.delivered - (result.counted or 0)
+    missing = result.missing()
     if missing > 0:
         short.append("%d spans are lost and not counted" % missing)
     if missing < 0:

@@ -309,11 +309,11 @@ class Program:
         count = len(queue._items) + queue._account.in_hand
         room = count < queue._max_count and self.bytes_open() + span.size <= queue._max_bytes
         room = room and self._simulation.current is not self.exit_thread  # which waits, while others fill it
-        refused = queue.dropped(QUEUE_FULL)
+        refused = queue.refused(QUEUE_FULL)
         self.begun += 1
         queue.put(span, span.size)
         self.put += 1
-        assert not room or queue.dropped(QUEUE_FULL) == refused, "there was room"
+        assert not room or queue.refused(QUEUE_FULL) == refused, "there was room"
 
     def open_numbers(self):
         """The spans that have no fate yet."""

@@ -129,3 +129,27 @@ def test_it_is_crowded_from_three_quarters_until_half_is_free():
         assert waiting.crowded() is crowded
     waiting = box(80, max_bytes=100)
     assert waiting.crowded()
+
+
+class Packing:
+    def pack(self, item):
+        return (item,)
+
+    def unpack(self, item):
+        return item[0] if type(item) is tuple else item
+
+
+def test_items_are_packed_once_many_wait_and_come_out_as_they_were(monkeypatch):
+    monkeypatch.setattr("cozeloop_lite.trace.box.PACK_FROM", 3)
+    kept = []
+    waiting = box(1, 1, 1, 1, 1, batch_count=4, packing=Packing(), keep=lambda item: bool(kept.append(item)))
+    assert [item for item, _ in waiting._items] == [0, 1, 2, (3,), (4,)]
+    assert take(waiting) == [0, 1, 2, 3]
+    waiting.give_up([3])
+    waiting.settle([0, 1, 2])
+    waiting._end_batch()
+    assert account(waiting)["queued"] == 2
+    waiting._ending = True
+    waiting._discard()
+    assert kept == [3, 4]
+    assert account(waiting)["dropped"] == {"shutdown": 2}

@@ -53,6 +53,7 @@ class Book:
         self.delivered = 0
         self.lost = {}
         self.given_up = []
+        self.given_up_as = set()
         self.waits = []
         self.seconds = seconds
         self.pace = self  # told of requests and answers, too
@@ -75,9 +76,10 @@ class Book:
         else:
             self.delivered += count
 
-    def give_up(self, spans):
+    def give_up(self, spans, lost="shutdown"):
         self.open -= len(spans)
         self.given_up += [span.number for span in spans]
+        self.given_up_as.add(lost)
 
     def wait(self, seconds, patient=False):
         self.waits.append((seconds, patient))
@@ -88,7 +90,7 @@ class Book:
     def time_left(self, seconds):
         return max(0.0, min(seconds, self.seconds))
 
-    def dropped(self, reason):
+    def refused(self, reason):
         return self.lost.get(reason, 0)
 
 
@@ -449,6 +451,21 @@ def test_when_the_time_is_up_what_is_left_is_given_up():
     assert len(server.requests) < 60
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ((503, b""), "shutdown"),
+        (errors.NetworkError("connection refused"), "shutdown"),
+        (errors.RequestTimeoutError("no answer"), "unanswered"),
+        (in_turn(errors.RequestTimeoutError("no answer"), (503, b"")), "unanswered"),
+    ],
+)
+def test_what_may_have_arrived_is_lost_for_a_reason_of_its_own(said, reason):
+    _server, book = deliver(said, seconds=20)
+    assert book.given_up == list(range(100))
+    assert book.given_up_as == {reason}
+
+
 def test_without_any_time_nothing_is_encoded_or_sent():
     encoded = []
     server, book = deliver(OK, seconds=0, make=lambda span, files: encoded.append(span))
@@ -542,6 +559,20 @@ def test_the_processor_hears_once_of_spans_that_the_queue_had_no_room_for():
     overflows = [e for e in processor.events if e.event_type.startswith("queue") and e.is_event_fail]
     assert [e.item_num for e in overflows] == [5]
     assert not any(e.extra_params.is_root_span for e in processor.events)
+
+
+def test_that_the_queue_is_full_is_said_by_whoever_sends_even_while_the_server_takes_nothing(logged):
+    book = Book([])
+
+    def judge(numbers):
+        book.lost["queue_full"] = 5
+        return (503, b"") if not judge.calls else OK
+
+    judge.calls = []
+    server = Server(lambda numbers: (judge(numbers), judge.calls.append(1))[0])
+    SpanExporter(server, "1", encode, TraceConfig()).send([FakeSpan(0)], book)
+    full = "[cozeloop] the queue is full: spans are dropped until the server has taken those that wait"
+    assert [message for message in logged() if "full" in message] == [full]
 
 
 def test_after_a_fork_the_processor_hears_of_the_childs_overflow():
