@@ -51,7 +51,7 @@ class Body:
             self._sock.settimeout(left)
         try:
             piece: bytes = self._raw.read1(PIECE_BYTES)
-        except http.client.HTTPException as problem:
+        except (http.client.HTTPException, OverflowError) as problem:  # the latter for a length far below zero
             raise ConnectionError("the answer broke off, or is no chunked body") from problem
         if self._raw.chunked and (self._raw.chunk_left or 0) < 0:
             raise ConnectionError("the length of a chunk is negative")

@@ -52,4 +52,7 @@ def _parameter(value: str, name: str) -> str:
     message = Message()
     message["X"] = value[:_MAX_HEADER_BYTES]  # the parser takes quadratic time
     found = message.get_param(name, "", header="X")
-    return collapse_rfc2231_value(found) if found else ""
+    try:
+        return collapse_rfc2231_value(found) if found else ""
+    except ValueError:  # it names a character set with a NUL in it
+        return ""

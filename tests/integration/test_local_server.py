@@ -12,6 +12,7 @@ import time
 import pytest
 
 from cozeloop_lite.local import StandInServer
+from cozeloop_lite.local.multipart import parse_multipart
 
 INGEST = "/v1/loop/traces/ingest"
 UPLOAD = "/v1/loop/files/upload"
@@ -353,6 +354,12 @@ def test_an_upload_that_is_no_form_is_refused(client, content_type):
 def test_unknown_routes_are_404_in_plain_text(client, method, path):
     assert client.request(method, path) == (404, b"Not Found")
     assert client.headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("boundary", ["boundary*=%00''", "boundary*=utf-8''%ff", "boundary="])
+def test_a_form_whose_boundary_cannot_be_read_is_none(boundary):
+    assert parse_multipart("multipart/form-data; " + boundary, b"--x\r\n\r\n\r\n--x--") == []
+
 
 
 def test_20_mib_are_read_and_more_is_413(client, server):
