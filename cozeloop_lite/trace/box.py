@@ -151,17 +151,15 @@ class Box:
         while self._items and len(batch) < self._batch_count:
             if batch and size + self._items[0][1] > BATCH_BYTES:
                 break
-            entry = self._next()
+            entry = self._unpacked(self._items.popleft())
             batch.append(entry)
             size += entry[1]
             self._open[id(entry[0])] = self._open.get(id(entry[0]), 0) + 1
         self._account.take(len(batch))
         return batch
 
-    def _next(self) -> tuple[Any, int]:
-        """Take the first item out, as it was put; it is nowhere then."""
-        item, size = self._items.popleft()
-        return (item if self._packing is None else self._packing.unpack(item)), size
+    def _unpacked(self, entry: tuple[Any, int]) -> tuple[Any, int]:
+        return entry if self._packing is None else (self._packing.unpack(entry[0]), entry[1])
 
     def settle(self, items: Sequence[Any], lost: str = "") -> None:
         """``items``, which are in hand, are done with: delivered, or lost for the reason given. Takes the lock."""
@@ -206,9 +204,9 @@ class Box:
         if self._keep is not None:  # the thread that has them is stuck; some may arrive twice for this
             self._end([item for item, _ in self._batch], UNANSWERED)
         while self._items:
-            item, size = self._next()
-            self._bytes_out += size
-            self._account.discard(self._fate(item, SHUTDOWN))
+            entry = self._items.popleft()
+            self._bytes_out += entry[1]
+            self._account.discard(SHUTDOWN if self._keep is None else self._fate(self._unpacked(entry)[0], SHUTDOWN))
         return self._account.in_hand
 
     def _end(self, items: Sequence[Any], lost: str) -> None:

@@ -24,24 +24,33 @@ class SpanPacking:
         self._owner = owner
 
     def pack(self, span: Span) -> Any:
-        """``span``, which is finished, as a tuple; itself when it has what only few have."""
+        """``span``, which is finished, as a tuple; itself when it has what only few have.
+
+        A tuple without others in it: each level is one more round until the garbage collector leaves it alone.
+        """
         if span._extra is not None:
             return span
-        trace = span._trace
+        trace, baggage = span._trace, span._baggage
+        tags = span._tags.copy()  # in one step: another thread may still be writing
         return (
-            (trace.id, trace.sampled, trace.state),
             span._name,
             span._span_type,
+            trace.id,
+            trace.sampled,
+            trace.state,
             span._id,
             span._parent_id,
-            _flat(span._baggage),
             span._start_ns,
             span._duration_ns,
             span._finish_us,
             span._status,
             span._input,
             span._output,
-            _flat(span._tags),
+            len(baggage),
+            *baggage,
+            *baggage.values(),
+            *tags,
+            *tags.values(),
         )
 
     def unpack(self, item: Any) -> Span:
@@ -49,21 +58,19 @@ class SpanPacking:
         if type(item) is not tuple:
             span: Span = item
             return span
-        trace, name, kind, span_id, parent_id, baggage, start_ns, *rest, tags = item
-        trace_info, owner = TraceInfo(*trace), self._owner
-        span = Span(name, kind, trace_info, span_id, parent_id, _dict(baggage), start_ns, 0, None, False, owner)
+        name, kind, trace_id, sampled, state, span_id, parent_id, start_ns, *rest = item
+        duration_ns, finish_us, status, given, returned, count, *fields = rest
+        trace, baggage, tags = TraceInfo(trace_id, sampled, state), fields[: 2 * count], fields[2 * count :]
+        span = Span(name, kind, trace, span_id, parent_id, _dict(baggage), start_ns, 0, None, False, self._owner)
         span._finished = True
         span._recording = False
-        span._duration_ns, span._finish_us, span._status, span._input, span._output = rest
+        span._duration_ns, span._finish_us, span._status = duration_ns, finish_us, status
+        span._input, span._output = given, returned
         span._tags = _dict(tags)
         return span
 
 
-def _flat(fields: dict[str, Any]) -> tuple[Any, ...]:
-    fields = fields.copy()  # in one step: another thread may still be writing
-    return (*fields, *fields.values())
-
-
-def _dict(flat: tuple[Any, ...]) -> dict[str, Any]:
+def _dict(flat: list[Any]) -> dict[str, Any]:
+    """Of keys, then their values."""
     half = len(flat) // 2
     return dict(zip(flat[:half], flat[half:]))

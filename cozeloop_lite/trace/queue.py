@@ -53,7 +53,7 @@ class SendQueue(Sender):
 
     def _get_ready(self) -> None:
         if not self._exit_by:
-            self._start()
+            super()._get_ready()
         elif self._machine.current_thread() is self._machine.main_thread():
             # Our exit hook is over, and nobody else will wait for what is put by a hook that runs after it.
             self._hurry(NEVER)

@@ -82,7 +82,8 @@ class Sender(Box):
         self.pace.ring()
 
     def _get_ready(self) -> None:
-        self._start()
+        if not self._starting:  # or all threads of a busy program would wait until the new one has had its first turn
+            self._start()
 
     def _start(self) -> None:
         if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it
