@@ -71,6 +71,10 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
     from .errors import RemoteServiceError as RemoteServiceError
     from .errors import RequestTimeoutError as RequestTimeoutError
     from .errors import TemplateError as TemplateError
+    from .internal.consts.error import ACCESS_DENIED as ACCESS_DENIED
+    from .internal.consts.error import AUTHORIZATION_PENDING as AUTHORIZATION_PENDING
+    from .internal.consts.error import EXPIRED_TOKEN as EXPIRED_TOKEN
+    from .internal.consts.error import SLOW_DOWN as SLOW_DOWN
     from .logger import add_log_handler as add_log_handler
     from .logger import set_log_level as set_log_level
     from .prompt.hub import PromptHub as PromptHub
@@ -104,6 +108,7 @@ _HOMES = {
     "ClientClosedError HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError "
     "NetworkError NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
     "RemoteServiceError RequestTimeoutError TemplateError",
+    ".internal.consts.error": "ACCESS_DENIED AUTHORIZATION_PENDING EXPIRED_TOKEN SLOW_DOWN",
     ".logger": "add_log_handler set_log_level",
     ".prompt.hub": "PromptHub",
     ".propagation": "SpanContext extract inject",
@@ -115,6 +120,8 @@ _HOMES = {
     ".trace.tracer": "Tracer",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+# What is there after `import cozeloop`, of the official package: loaded when it is used, as the names are.
+_MODULES = ("_client", "client", "decorator", "entities", "internal", "logger", "prompt", "span", "spec", "trace")
 
 if not TYPE_CHECKING:
     __all__ = ["__version__", *_HOME_OF]
@@ -122,6 +129,8 @@ if not TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
+    if name in _MODULES:
+        return importlib.import_module("." + name, __name__)
     if home is None:
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
     value = getattr(importlib.import_module(home, __name__), name)
@@ -130,4 +139,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

@@ -29,6 +29,15 @@ NO_ASYNCIO = (
 )
 
 
+class WorkspaceId(str):
+    """The id of a workspace: a text that can be called, since of the official client it is a method."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return str.__str__(self)
+
+
 class Client:
     """Everything the platform offers to one workspace. Made by :func:`new_client`; usable in ``with``.
 
@@ -70,9 +79,9 @@ class Client:
         return hub
 
     @property
-    def workspace_id(self) -> str:
-        """The workspace that spans are reported to."""
-        return self._workspace_id
+    def workspace_id(self) -> WorkspaceId:
+        """The workspace that spans are reported to. ``client.workspace_id()`` is the same."""
+        return WorkspaceId(self._workspace_id)
 
     @property
     def closed(self) -> bool:

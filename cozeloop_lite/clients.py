@@ -43,25 +43,25 @@ def new_client(
     api_base_url: str | None = None,
     workspace_id: str | None = None,
     api_token: str | Callable[[], str] | None = None,
-    *,
-    api_token_ttl: float | None = None,
     jwt_oauth_client_id: str | None = None,
     jwt_oauth_private_key: str | None = None,
     jwt_oauth_public_key_id: str | None = None,
-    jwt_oauth_signer: Callable[[bytes], bytes] | None = None,
-    jwt_oauth_alg: str | None = None,
     timeout: float | None = None,
     upload_timeout: float | None = None,
     ultra_large_report: bool = False,
     prompt_cache_max_count: int | None = None,
     prompt_cache_refresh_interval: float | None = None,
     prompt_trace: bool = False,
-    http_client: urllib3.PoolManager | None = None,
-    headers: Mapping[str, str] | None = None,
+    http_client: urllib3.PoolManager | Any = None,
     trace_finish_event_processor: Callable[[Any], None] | None = None,
     tag_truncate_conf: config.TagTruncateConf | None = None,
     api_base_path: config.APIBasePath | None = None,
     trace_queue_conf: config.QueueConf | None = None,
+    *,
+    api_token_ttl: float | None = None,
+    jwt_oauth_signer: Callable[[bytes], bytes] | None = None,
+    jwt_oauth_alg: str | None = None,
+    headers: Mapping[str, str] | None = None,
     record_inputs: bool = True,
     record_outputs: bool = True,
     mask: Callable[[str], str] | None = None,
@@ -99,8 +99,8 @@ def new_client(
         prompt_cache_max_count: how many prompts are kept; default 100.
         prompt_cache_refresh_interval: seconds after which the prompts that are kept are fetched again; default 60.
         prompt_trace: whether getting, formatting and executing a prompt are spans.
-        http_client: a ``urllib3.PoolManager`` of your own, for certificates and proxies that the environment does not
-            name: see :class:`ApiClient`.
+        http_client: a ``urllib3.PoolManager`` or ``httpx.Client`` of your own, for certificates and proxies that the
+            environment does not name: see :class:`ApiClient`.
         headers: sent with every request.
         trace_finish_event_processor: called on the daemon thread with a ``FinishEventInfo`` when spans were queued,
             dropped or sent.
@@ -112,7 +112,8 @@ def new_client(
         mask: a function that is given every input, output and text of a tag before it leaves the process, and returns
             what may be sent. When it fails, a placeholder is sent. Called on the daemon thread.
         sample_rate: which part of all traces is reported, from 0 to 1; default all. Services with the same rate agree.
-        exporter: an object with ``export_spans(spans)`` that is given the spans, as dicts, instead of the platform.
+        exporter: an object with ``export_spans(spans)`` that is given the spans, as dicts, instead of the platform;
+            ``"otlp"`` sends them to an OpenTelemetry Collector (``integration/otel.py``).
         shutdown_timeout: seconds that the exit of the program waits at most for spans to be sent; default 5.
         queue_max_bytes: memory that waiting spans may take; default 64 MiB.
         spool_dir: a folder for what cannot be delivered before the program ends or the queue is full. The next client
@@ -126,6 +127,10 @@ def new_client(
         ParsePrivateKeyError: the private key cannot be used.
     """
     global _default
+    if exporter == "otlp":
+        from .integration.otel import OtlpExporter
+
+        exporter = OtlpExporter()
     workspace = config.workspace_id(workspace_id)
     api = ApiClient(
         api_base_url,

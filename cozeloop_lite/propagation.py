@@ -16,7 +16,11 @@ from .trace import context, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, MutableMapping
+    from typing import Any, Dict, Iterable, MutableMapping
+
+    _StringDict = Dict[str, str]
+else:
+    _StringDict = dict
 
 __all__ = ["SpanContext", "extract", "inject"]
 
@@ -58,6 +62,15 @@ NEW_TRACE = TraceInfo(0)
 """Of a context whose ids were malformed: a child of it starts a new trace."""
 
 
+class Baggage(_StringDict):
+    """A dict that can be called, since of a span of the official client it is a method: ``span.baggage()``."""
+
+    __slots__ = ()
+
+    def __call__(self) -> dict[str, str]:
+        return dict(self)
+
+
 class SpanContext:
     """Where in which trace a span is: what crosses from one service to another.
 
@@ -82,9 +95,9 @@ class SpanContext:
         return "%016x" % self._id if self._id else ""
 
     @property
-    def baggage(self) -> dict[str, str]:
-        """A copy of the baggage: what all descendants inherit, in this process and beyond."""
-        return dict(self._baggage)
+    def baggage(self) -> Baggage:
+        """A copy of the baggage: what all descendants inherit, in this process and beyond. Or ``baggage()``."""
+        return Baggage(self._baggage)
 
     def to_header(self) -> dict[str, str]:
         """The two CozeLoop headers that make another service's spans children of this one; ``{}`` without a span.

@@ -44,7 +44,8 @@ class ApiClient:
         headers: sent with every request.
         http_client: a ``urllib3.PoolManager`` of your own, for proxies and certificates that the environment does not
             name: ``PoolManager(ca_certs="ca.pem", cert_file="client.pem", key_file="client.key")``, ``ProxyManager``.
-            With it, ``timeout`` bounds each wait until the answer begins, and from then on the whole call.
+            With it, ``timeout`` bounds each wait until the answer begins, and from then on the whole call. Or an
+            ``httpx.Client``: then it bounds each wait. Give a forked child an ``httpx.Client`` of its own.
         api_token_ttl: seconds for which what a token function returned is used again; default: not at all.
         jwt_oauth_client_id: an OAuth application in place of a token, with the next two: its id. Default
             ``COZELOOP_JWT_OAUTH_CLIENT_ID``.
@@ -67,7 +68,7 @@ class ApiClient:
         timeout: float | None = None,
         upload_timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
-        http_client: urllib3.PoolManager | None = None,
+        http_client: urllib3.PoolManager | Any = None,
         api_token_ttl: float | None = None,
         jwt_oauth_client_id: str | None = None,
         jwt_oauth_private_key: str | None = None,

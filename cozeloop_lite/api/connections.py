@@ -23,7 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from . import proxies
+from . import httpx_client, proxies
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
@@ -189,11 +189,11 @@ class Pools:
     """The pools of a client, one for each way out: directly, and through each proxy that the environment names.
 
     Args:
-        given: a pool of the program's own, for every request; the environment then has no say.
+        given: a pool of the program's own, or an ``httpx.Client``, for every request; the environment then has no say.
     """
 
     def __init__(self, given: Any = None) -> None:
-        self._given = given
+        self._given = given if given is None or hasattr(given, "urlopen") else httpx_client.Pool(given)
         self._made: dict[Any, urllib3.PoolManager] = {}
         self._lock = threading.RLock()  # R: for signal handlers
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Mapping, TypeVar, overload
 
     from ..client import Client
+    from .decorator import CozeLoopDecorator as CozeLoopDecorator
+    from .decorator import coze_loop_decorator as coze_loop_decorator
+    from .decorator import to_runnable as to_runnable
 
     F = TypeVar("F")
     T = TypeVar("T")
@@ -26,7 +29,15 @@ else:
         return fn
 
 
-__all__ = ["observe", "traceable"]
+__all__ = ["CozeLoopDecorator", "coze_loop_decorator", "observe", "to_runnable", "traceable"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("CozeLoopDecorator", "coze_loop_decorator", "to_runnable"):
+        from . import decorator
+
+        return getattr(decorator, name)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))
 
 
 @overload

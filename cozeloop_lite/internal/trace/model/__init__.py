@@ -1,0 +1,3 @@
+"""See :mod:`cozeloop_lite.internal`."""
+
+from . import model as model

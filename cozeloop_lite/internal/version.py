@@ -1,0 +1,5 @@
+"""The version as the official package writes it."""
+
+from .. import __version__
+
+VERSION = "v" + __version__
