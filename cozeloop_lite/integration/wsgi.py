@@ -1,0 +1,245 @@
+"""Web applications over WSGI (Flask, Django, Bottle and others): a span for each request, in the trace of its caller.
+
+What runs while a request is answered finds its span as the current one, whichever framework it is, and the body that
+is made after the application returned belongs to it as well.
+
+    app.wsgi_app = TraceMiddleware(app.wsgi_app)            # Flask
+    application = TraceMiddleware(get_wsgi_application())   # Django, in wsgi.py
+    bottle.run(TraceMiddleware(bottle.default_app()))       # Bottle
+
+The server sees what it would see without: the same answers, exceptions and calls of ``close``.
+"""
+
+from __future__ import annotations
+
+from .. import clients, logger
+from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, extract
+from ..trace import context, failure, values
+from ..trace.span import NOOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator
+
+    from ..client import Client
+    from ..trace.span import Span
+
+    Environ = dict[str, Any]
+    Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+__all__ = ["TraceMiddleware"]
+
+MAX_PATH_CHARS = 1000
+MAX_METHOD_CHARS = 20
+MAX_STATUS_CHARS = 100
+
+# Only these are looked at: a server may put the variables of its process beside the headers of the request.
+_CARRIERS = [
+    "HTTP_" + name.upper().replace("-", "_")
+    for name in (COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, BAGGAGE)
+]
+# Where frameworks leave what matched: the key in the environ, and the way to the pattern from there.
+_ROUTES = (("werkzeug.request", ("url_rule", "rule")), ("bottle.route", ("rule",)))
+
+
+class TraceMiddleware:
+    """The WSGI application ``app``, with a span of the type ``function`` for each request.
+
+    The span is named after method and route (``GET /orders/<id>``; the path where the framework does not tell the
+    route), and has the tags ``http_method``, ``http_path``, ``http_route`` and ``http_status``. It ends when the body
+    was sent. An exception and a status from 500 up are errors; a body that was not read to its end has the tag
+    ``incomplete``. Bodies, headers and cookies are not recorded. Never raises by itself.
+
+    Args:
+        app: the application.
+        client: default the default client.
+        record_query: whether the query string is recorded, as the tag ``http_query``. It may hold what is secret.
+        trust_headers: False for a server that strangers reach: every request is then the root of a new trace, whatever
+            trace and baggage its headers name.
+    """
+
+    def __init__(
+        self, app: Application, client: Client | None = None, *, record_query: bool = False, trust_headers: bool = True
+    ) -> None:
+        self._app = app
+        self._client = client
+        self._record_query = record_query
+        self._trust_headers = trust_headers
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        outside = context.top()
+        span = self._start(environ)
+        context.push(outside)
+        if span is NOOP:
+            return self._app(environ, start_response)
+        request = _Request(span, environ)
+        body = request.run(self._app, environ, request.heard(start_response))
+        return _watched(body, request)  # type: ignore[no-any-return]  # whatever the application returned
+
+    def _start(self, environ: Environ) -> Span:
+        """The span of a request; one that records nothing when there is no client. Never raises."""
+        try:
+            client = self._client if self._client is not None else clients._tracing_client()
+            if client is None:
+                return NOOP
+            method = str(environ.get("REQUEST_METHOD", "GET"))[:MAX_METHOD_CHARS]
+            path = _text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+            headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
+            parent = extract(headers) if headers else None
+            query = _text(environ.get("QUERY_STRING", "")) if self._record_query else None
+            # A new trace: what is current here, on a thread of the server's, is not the caller.
+            span = client.start_span(method + " " + path, "function", child_of=parent, start_new_trace=True)
+            span.set_tags({"http_method": method, "http_path": path, "http_query": query or None})
+            return span
+        except Exception as problem:  # noqa: BLE001 - an environ that is none, or a client of the program's own making
+            logger.warn("a request is not traced: %s", values.describe(problem))
+            return NOOP
+
+
+class _Request:
+    """A request that is being answered, step by step: the call of the application, each part of the body, the close.
+
+    Between the steps the thread belongs to the server, so the request has a stack of spans of its own. At its bottom is
+    a stand-in, which remains a parent when the span is finished: ``close`` may have work to do after the last part.
+    """
+
+    def __init__(self, span: Span, environ: Environ) -> None:
+        self.environ = environ
+        self._span = span
+        self._status = ""
+        self._route: str | None = None
+        outside = context.top()
+        context.push(context.StandIn(span))
+        self._stack = context.Stack()
+        context.push(outside)
+
+    def run(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Take a step. One that raises is the last but for the close."""
+        outside = self._stack.resume()
+        try:
+            return step(*args)
+        except BaseException as error:
+            if not isinstance(error, (StopIteration, GeneratorExit)):  # the body is at its end, or was left
+                failure.record(self._span, error)
+            self.end(incomplete=False)
+            raise
+        finally:
+            self._stack.suspend(outside)
+
+    def heard(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
+        """``start_response``, with an ear for the status."""
+
+        def listening(*args: Any, **kwargs: Any) -> Any:
+            write = start_response(*args, **kwargs)
+            try:
+                self._note(*args, **kwargs)
+            except Exception as problem:  # noqa: BLE001 - the server takes what is not in the standard
+                logger.warn("status and route of a request are not recorded: %s", values.describe(problem))
+            return write
+
+        return listening
+
+    def _note(self, status: Any, headers: Any = None, exc_info: Any = None) -> None:
+        self._status = str(status)[:MAX_STATUS_CHARS]
+        self._route = _route(self.environ)  # Flask takes away at the end what tells it
+        if exc_info and exc_info[1] is not None:  # handled by the application, and answered with a page of its own
+            failure.record(self._span, exc_info[1])
+
+    def end(self, incomplete: bool) -> None:
+        """The request is answered. Only the first call counts; never raises."""
+        span = self._span
+        if span._finished:
+            return
+        code = int(self._status[:3]) if self._status[:3].isdecimal() else None
+        span.set_tags({"http_route": self._route, "http_status": code, "incomplete": incomplete or None})
+        if self._route:  # known only now
+            span._name = "%s %s" % (span._tags.get("http_method"), self._route)
+        if code is not None and code >= 500 and "error" not in span._tags:
+            span.set_error("HTTP " + self._status)
+        span.finish()
+
+
+def _watched(body: Any, request: _Request) -> Any:
+    """``body``, whose end will be noticed."""
+    if type(body) is list or type(body) is tuple:  # all is there; and servers ask it for its length
+        request.end(incomplete=False)
+        return body
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type) and isinstance(body, wrapper):
+        return _watched_file(body, request)
+    return _SizedBody(body, request) if hasattr(type(body), "__len__") else _Body(body, request)
+
+
+def _watched_file(body: Any, request: _Request) -> Any:
+    """A file, which must stay what it is: the server knows its own wrapper, and has a faster way to send it."""
+    close = getattr(body, "close", None)
+
+    def closed() -> None:
+        try:
+            if close is not None:
+                request.run(close)
+        finally:
+            request.end(incomplete=False)
+
+    try:
+        body.close = closed
+    except (AttributeError, TypeError):  # a wrapper in C, which has no place for it
+        request.end(incomplete=False)
+    return body
+
+
+class _Body:
+    """The body of an answer, made part by part while the server sends it."""
+
+    def __init__(self, body: Any, request: _Request) -> None:
+        self._body = body
+        self._request = request
+        self._parts: Any = None
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._parts = self._request.run(iter, self._body)
+        return self
+
+    def __next__(self) -> bytes:
+        if self._parts is None:
+            iter(self)
+        return self._request.run(next, self._parts)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close what the application returned, once."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                self._request.run(close)
+        finally:
+            self._request.end(incomplete=True)
+
+    def __del__(self) -> None:
+        self._request.end(incomplete=True)  # of a server that does not close what it leaves
+
+
+class _SizedBody(_Body):
+    """One that knows how many parts it has."""
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+
+def _text(value: str) -> str:
+    """What WSGI has as Latin-1, as the UTF-8 that it is (PEP 3333), cut."""
+    return value[:MAX_PATH_CHARS].encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _route(environ: Environ) -> str | None:
+    """The pattern that the framework found the path to match; None when it does not tell."""
+    for key, names in _ROUTES:
+        found = environ.get(key)
+        for name in names:
+            found = getattr(found, name, None)
+        if found and isinstance(found, str):
+            return found[:MAX_PATH_CHARS]
+    return None
