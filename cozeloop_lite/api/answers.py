@@ -76,7 +76,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]
     try:
         return _data(status, headers, body)
     except errors.RemoteServiceError as refusal:
-        refusal.retry_after = _retry_after(headers.get("retry-after"))
+        refusal.retry_after = retry_after(headers.get("retry-after"))
         raise
 
 
@@ -159,7 +159,7 @@ def _unreadable(status: int, headers: Mapping[str, str], body: bytes, log_id: st
     return _kind(status, None)(status, None, text, log_id, hint)
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds from a ``Retry-After`` header: a number or a date (RFC 9110 10.2.3)."""
     if not value:
         return None

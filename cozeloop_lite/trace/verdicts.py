@@ -13,7 +13,7 @@ MAX_AGE_SECONDS = 23 * 3600  # the server drops at 24 h, in silence (contract ba
 
 # contract backend.md 9: no span of this client will be taken, so there is no offending one to look for
 _REFUSED_ALL_CODES = frozenset([602000101, 602000202, 600900101, 600903230, 600903231])
-_REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405, 407])
+_REFUSED_ALL_STATUS = frozenset([401, 403, 404, 405, 406, 407, 415])
 
 # Verdicts on one attempt: accepted; not now; not now or never; for some span in it; for its size; no span will be
 # taken; no time left; no time left, and maybe accepted; kept in the spool
