@@ -1,7 +1,8 @@
-"""README.md is true: its code runs, its commands exist, its tables agree with the code."""
+"""README.md is true: its code runs, its commands exist, its tables agree with the code; translations say the same."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -19,11 +20,33 @@ from cozeloop_lite.local.tree import render
 from cozeloop_lite.trace import account, box, encoding, exporter, media, tags, uploads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.S | re.M)]
-PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.S | re.M)
+
+
+class Readme:
+    """One of the files, taken apart."""
+
+    def __init__(self, path):
+        self.name = path.name
+        self.folder = path.parent
+        self.text = path.read_text(encoding="utf-8")
+        self.blocks = re.findall(r"^```(\w*)\n(.*?)^```$", self.text, flags=re.S | re.M)
+        self.prose = re.sub(r"^```.*?^```$", "", self.text, flags=re.S | re.M)
+        self.titles = re.findall(r"^(#+) (.*)$", self.prose, flags=re.M)
+        self.sections = re.split(r"^#+ .*$", self.prose, flags=re.M)
+
+
+ENGLISH = Readme(ROOT / "README.md")
+TRANSLATIONS = [Readme(path) for path in sorted(ROOT.glob("README.*.md"))]
+GUIDES = [Readme(path) for path in sorted((ROOT / "docs").glob("*.md"))]
+ALL = [ENGLISH, *TRANSLATIONS, *GUIDES]
+README, BLOCKS, PROSE = ENGLISH.text, ENGLISH.blocks, ENGLISH.prose
 INLINE_CODE = set(re.findall(r"`([^`\n]+)`", PROSE))
-PYTHON = [number for number, (kind, _) in enumerate(BLOCKS) if kind == "python"]
+PYTHON = [
+    pytest.param(readme, number, id="%s-%d" % (readme.name, number))
+    for readme in ALL
+    for number, (kind, _) in enumerate(readme.blocks)
+    if kind == "python"
+]
 SHELL_LINES = [line.partition("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
 
@@ -56,9 +79,11 @@ def shape(lines):
     return [re.match(r"[│├└─ ]*\S.*?  \S+", line).group(0) for line in lines]
 
 
-@pytest.mark.parametrize("number", PYTHON)
-def test_python_block_runs_and_what_it_records_arrives(number, tmp_path):
-    code = BLOCKS[number][1]
+@pytest.mark.parametrize("readme, number", PYTHON)
+def test_python_block_runs_and_what_it_records_arrives(readme, number, tmp_path):
+    code = readme.blocks[number][1]
+    for library in set(re.findall(r"^(?:import|from) (openai|langchain_core)", code, flags=re.M)):
+        pytest.importorskip(library)
     with StandInServer(prompts=str(ROOT / "examples" / "prompts")) as server:
         result = run_python(code, tmp_path, server.url)
         assert (result.returncode, result.stderr) == (0, "")
@@ -67,7 +92,7 @@ def test_python_block_runs_and_what_it_records_arrives(number, tmp_path):
         assert server.store.stats()["refused"] == {}
     if re.search("start_span|observe|traceable", code) and "StandInServer" not in code:
         assert spans
-    following = BLOCKS[number + 1] if number + 1 < len(BLOCKS) else ("", "")
+    following = readme.blocks[number + 1] if number + 1 < len(readme.blocks) else ("", "")
     if following[0] == "text":
         assert shape(render(spans))[1:] == shape(following[1].splitlines())
     for printed in re.findall(r"^# (True .*(?:\n#  .*)*)", code, flags=re.M):
@@ -179,13 +204,62 @@ def test_files_in_the_drawing_of_the_house_exist():
     assert found > 15
 
 
-def test_links_lead_somewhere():
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)", README, flags=re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", PROSE):
+def anchor_of(title):
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("readme", ALL, ids=[readme.name for readme in ALL])
+def test_links_lead_somewhere(readme):
+    anchors = {anchor_of(title) for _, title in readme.titles}
+    for target in re.findall(r"\]\(([^)]+)\)", readme.prose):
         if target.startswith("#"):
             assert target[1:] in anchors
         elif not target.startswith("https://"):
-            assert (ROOT / target).is_file()
+            path, _, anchor = target.partition("#")
+            assert (readme.folder / path).is_file()
+            titles = Readme(readme.folder / path).titles if anchor else ()
+            assert not anchor or anchor in {anchor_of(title) for _, title in titles}
+
+
+# -- translations: other words, the same content ----------------------------------------------------------------------
+
+
+def meaning(kind, text):
+    """What of a block is the same in every language: all of it but the comments, and the prose of the drawing."""
+    if kind == "python":
+        return ast.dump(ast.parse(text))
+    if kind == "sh":
+        return [line.partition("#")[0].split() for line in text.splitlines() if line.partition("#")[0].strip()]
+    return shape(text.splitlines()) if kind == "text" else re.findall(r"\w+(?:\.py|/)", text)
+
+
+def code_of(section):
+    return sorted(set(re.findall(r"`([^`]+)`", section)))
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS, ids=[readme.name for readme in TRANSLATIONS])
+def test_a_translation_has_the_same_headings_and_blocks(readme):
+    assert [level for level, _ in readme.titles] == [level for level, _ in ENGLISH.titles]
+    assert [kind for kind, _ in readme.blocks] == [kind for kind, _ in BLOCKS]
+    for (kind, text), (_, original) in zip(readme.blocks, BLOCKS):
+        assert meaning(kind, text) == meaning(kind, original)
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS, ids=[readme.name for readme in TRANSLATIONS])
+def test_a_translation_names_the_same_things_and_numbers_in_each_section(readme):
+    for (_, title), section, original in zip(readme.titles, readme.sections[1:], ENGLISH.sections[1:]):
+        assert (title, code_of(section)) == (title, code_of(original))
+        numbers = set(re.findall(r"\d[\d.,]*\d|\d", original)) - set(re.findall(r"\d[\d.,]*\d|\d", section))
+        assert (title, numbers) == (title, set())
+        assert (title, section.count("\n|")) == (title, original.count("\n|"))  # rows of tables
+
+
+@pytest.mark.parametrize("kind, text, same, other", [
+    ("python", "f(1)  # one\n", "f(1)  # 一\n", "f(2)  # one\n"),
+    ("sh", "make test  # tests\n", "make test    # 测试\n", "make demo  # tests\n"),
+    ("text", "└─ a  b\n", "└─ a  b\n", "└─ a  c\n"),
+    ("", "a/\n  b.py  this\n", "a/\n  b.py  那\n", "a/\n  c.py  this\n"),
+])  # fmt: skip
+def test_what_a_translation_may_change(kind, text, same, other):
+    assert meaning(kind, text) == meaning(kind, same)
+    assert meaning(kind, text) != meaning(kind, other)
