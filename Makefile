@@ -2,8 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PARALLEL := -n 2 --dist loadfile  # much of the time is waiting; the tests of a file run in one process, in their order
+# The modules that people import from, for the API reference
+DOCUMENTED := cozeloop_lite $(addprefix cozeloop_lite.,decorator entities.prompt entities.stream entities.trace \
+	prompt.execute query.search query.filters feedback spec.tracespec masking testing local integration.aws_lambda \
+	integration.http integration.logs integration.otel integration.wrapper integration.wsgi)
 
-.PHONY: help demo test lint matrix bench chaos fuzz simulate clean
+.PHONY: help demo test lint docs matrix bench chaos fuzz simulate clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -11,13 +16,16 @@ help:  ## say what can be made
 demo: $(VENV)/package  ## see a real trace arrive at a stand-in server, without an account
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/tests  ## all tests, on the Python of $(PYTHON)
-	$(BIN)/python -m pytest
+test: $(VENV)/tests  ## all tests, on the Python of $(PYTHON); THOROUGH=1 makes up more inputs
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/lint  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/typing/user_program.py
+
+docs: $(VENV)/docs  ## the API reference, from the docstrings: docs/api/index.html
+	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --no-show-source --output-directory docs/api $(DOCUMENTED)
 
 matrix:  ## the tests on every CPython from 3.7 up that is on this machine, with urllib3 1.26 and 2.x
 	$(PYTHON) tests/matrix.py
@@ -35,7 +43,7 @@ simulate: $(VENV)/tests  ## 10,000 random schedules of faults, in virtual time
 	SIMULATIONS=10000 $(BIN)/python -m pytest tests/unit/test_simulation.py
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venvs build dist docs/api *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,4 +58,8 @@ $(VENV)/tests: $(VENV)/package tests/requirements.txt
 
 $(VENV)/lint: $(VENV)/package tests/requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r tests/requirements-lint.txt
+	@touch $@
+
+$(VENV)/docs: $(VENV)/package tests/requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -r tests/requirements-docs.txt
 	@touch $@

@@ -22,6 +22,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["cozeloop_lite", "cozeloop_lite.*"]),
     package_data={"cozeloop_lite": ["py.typed"]},
+    entry_points={"console_scripts": ["cozeloop-lite = cozeloop_lite.__main__:main"]},
     python_requires=">=3.7",
     install_requires=["urllib3>=1.26,<3", "jinja2>=3.0,<4"],
     extras_require={"jwt": ["PyJWT>=2.4,<3", "cryptography>=3.4"]},  # to sign with a private key (OAuth)

@@ -1,42 +1,69 @@
-"""The command line: ``python -m cozeloop_lite serve``, ``... traces`` and ``... check``.
+"""The command line: ``python -m cozeloop_lite serve``, ``... traces``, ``... check`` and ``... replay``.
 
 For the developer who has no CozeLoop account at hand: a server to send spans to, and a look at what arrived. For the
-one who has, and whose spans do not arrive: what is wrong.
+one who has, and whose spans do not arrive: what is wrong. After an outage: what it left behind is sent.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
-import http.client
-import json
 import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from . import __version__
+from . import __version__, replay
 from .check import command
-from .local import StandInServer
+from .local import StandInServer, traces_command
 from .local.binding import quote as quote_name
-from .local.store import Store
-from .local.tree import has_root, render, render_list
+from .local.store import DEFAULT_DB
+from .local.traces_command import QUIET_SECONDS, fail, positive, reason
+from .local.tree import has_root, render
+from .terminal import has_colors
 
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Sequence
+    from typing import Any, Sequence
 
-DEFAULT_DB = "cozeloop_lite.sqlite3"  # in the current folder, so that spans survive a restart of the server
+    from .local.store import Store
+
+DEFAULT_MB = 1024  # of spans and files
 DEFAULT_PORT = 8888  # of the self-hosted platform, contract backend.md 1.1
-QUIET_SECONDS = 1.0  # a trace is drawn once nothing of it has arrived for so long
 _TICK_SECONDS = 0.2
-_URL_TIMEOUT_SECONDS = 10
 _MAX_KEYS = 10  # of prompts, in the greeting
+
+_INTERRUPTED = 130  # the exit code of what Ctrl-C ended, as shells have it
+
+_EXAMPLES = """\
+examples:
+  python -m cozeloop_lite serve --tree      a server on this machine that draws what arrives
+  python -m cozeloop_lite traces            what it has stored
+  python -m cozeloop_lite check             what is wrong, when no spans arrive
+  python -m cozeloop_lite replay DIR        send what the spool_dir of a program holds
+
+`python -m cozeloop_lite COMMAND --help` tells the rest. Installed by pip, the command is also
+`cozeloop-lite COMMAND`.
+
+environment variables, which programs with this package read as well:
+  COZELOOP_API_BASE_URL            where the platform is (default: https://api.coze.cn)
+  COZELOOP_WORKSPACE_ID            the workspace: the number in the address of its page
+  COZELOOP_API_TOKEN               an access token; or, of an OAuth application,
+  COZELOOP_JWT_OAUTH_CLIENT_ID     its id,
+  COZELOOP_JWT_OAUTH_PRIVATE_KEY   its private key, as PEM,
+  COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID the fingerprint of its public key
+  COZELOOP_REQUEST_TIMEOUT         milliseconds that a request may take (default: 3000)
+  COZELOOP_SPOOL_DIR               where spans wait that could not be delivered (spool_dir)
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE   as for other programs
+  NO_COLOR                         if set, nothing is coloured
+
+exit codes:
+  0    done; of check: nothing failed; of replay: nothing is left
+  1    it failed, and the output says why
+  2    wrong arguments
+  130  ended by Ctrl-C (serve: 0)
+"""
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -44,6 +71,7 @@ examples:
   python -m cozeloop_lite serve --tree
   python -m cozeloop_lite serve --port 0 --db :memory:     (a free port, nothing kept)
   python -m cozeloop_lite serve --prompts examples/prompts
+  python -m cozeloop_lite serve --host 0.0.0.0 --keep-days 7     (for others, with the token it prints)
 
 The server accepts spans as the platform does, and says beside each span what the platform
 would have refused, dropped or cut. Ctrl-C ends it.
@@ -58,17 +86,6 @@ or one version as the platform answers it. No model is called: executing a promp
 its "reply", else the last message of the user. A file that changes is read again.
 """
 
-_TRACES_EXAMPLES = """\
-examples:
-  python -m cozeloop_lite traces                           (what the file in this folder holds)
-  python -m cozeloop_lite traces 29392ac2486dfcfa46656416baabeac8
-  python -m cozeloop_lite traces --json | jq .
-  python -m cozeloop_lite traces --url http://localhost:8888
-
-With --url and a server started with --token, set COZELOOP_API_TOKEN.
-"""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -81,19 +98,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return 0  # whoever reads the output, such as head, has seen enough
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m cozeloop_lite", description="Tools for developing with CozeLoop, and without its server."
+        prog="python -m cozeloop_lite",
+        description="Tools for developing with CozeLoop, and without its server.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"cozeloop_lite {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
     _add_serve(commands)
-    _add_traces(commands)
+    traces_command.add(commands)
     command.add(commands)
+    replay.add(commands)
     return parser
 
 
@@ -107,28 +130,18 @@ def _add_serve(commands: Any) -> None:
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 picks a free one (default: %(default)s)")
-    serve.add_argument("--db", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)")
-    serve.add_argument("--token", metavar="T", help="the only API token to accept (default: any)")
+    serve.add_argument("--db", "--store", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)")
+    serve.add_argument("--keep-days", type=positive, metavar="N", help="forget what is older (default: keep it)")
+    keep = "forget the oldest above so many MiB (default: %(default)s)"
+    serve.add_argument("--keep-mb", type=positive, metavar="N", default=DEFAULT_MB, help=keep)
+    serve.add_argument(
+        "--token",
+        metavar="T",
+        help="the only API token to accept (default: any; with a --host that others can reach, one is made)",
+    )
     serve.add_argument("--prompts", metavar="DIR", type=_folder, help="folder of the prompts to serve (default: none)")
     serve.add_argument("--tree", action="store_true", help="draw each trace as a tree when it is complete")
     serve.set_defaults(run=_serve)
-
-
-def _add_traces(commands: Any) -> None:
-    traces = commands.add_parser(
-        "traces",
-        help="list the stored traces, or draw one as a tree",
-        description="List the stored traces, the latest first, or draw one as a tree.",
-        epilog=_TRACES_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    traces.add_argument("trace_id", metavar="TRACE_ID", nargs="?", help="the trace to draw (default: list all)")
-    source = traces.add_mutually_exclusive_group()
-    source.add_argument("--db", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)")
-    source.add_argument("--url", help="ask a running stand-in server instead of a file")
-    traces.add_argument("--json", action="store_true", help="print JSON")
-    traces.add_argument("--limit", type=_positive, default=50, metavar="N", help="how many (default: %(default)s)")
-    traces.set_defaults(run=_traces)
 
 
 def _port(text: str) -> int:
@@ -143,16 +156,12 @@ def _folder(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
 # --- serve ------------------------------------------------------------------------------------------------------------
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import sqlite3
+
     output = _Output()
     try:
         server = StandInServer(
@@ -161,13 +170,15 @@ def _serve(arguments: argparse.Namespace) -> int:
             arguments.db,
             arguments.token,
             prompts=arguments.prompts,
+            keep_days=arguments.keep_days,
+            keep_mb=arguments.keep_mb,
             log=output.write,
         )
     except OSError as error:
         hint = "; choose another --port" if error.errno == errno.EADDRINUSE else ""
-        return _fail(f"cannot listen on {arguments.host} port {arguments.port}: {_reason(error)}{hint}")
+        return fail(f"cannot listen on {arguments.host} port {arguments.port}: {reason(error)}{hint}")
     except sqlite3.Error as error:
-        return _fail(f"cannot use the database {arguments.db}: {error}")
+        return fail(f"cannot use the database {arguments.db}: {error}")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, output.stop)
     for line in _greeting(server, arguments):
@@ -176,6 +187,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with server:
         while not output.stopped:
             time.sleep(_TICK_SECONDS)
+            server.store.tidy()
             if trees is not None:
                 trees.draw(QUIET_SECONDS)
         if trees is not None:
@@ -185,7 +197,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]:
     kept = "in memory only" if arguments.db == ":memory:" else f"in the file {arguments.db}"
-    token = "(the value of --token)" if arguments.token else "local"
+    token = "(the value of --token)" if arguments.token else server.token or "local"
+    enter = f"?token={server.token}" if server.token and not arguments.token else ""
     source = f"prompts are in {arguments.prompts}" if arguments.prompts else "there are no prompts, see --prompts"
     lines = [f"stand-in CozeLoop server on {server.url}, spans are kept {kept}, {source}; Ctrl-C ends it"]
     if arguments.prompts:
@@ -194,6 +207,7 @@ def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]
         lines.append(f"prompts: {', '.join(keys[:_MAX_KEYS]) or 'none yet'}{more}")
     return [
         *lines,
+        f"in a browser: {server.url}/{enter or ('?token=(the value of --token)' if arguments.token else '')}",
         "for the program that is to send its spans here:",
         f"  export COZELOOP_API_BASE_URL={server.url}",
         "  export COZELOOP_WORKSPACE_ID=1",
@@ -241,75 +255,7 @@ class _Trees:
             del self._restless[trace_id]  # it comes back with its next span
             spans = self._store.spans(trace_id)
             if has_root(spans):
-                self._output.write(*render(spans, color=sys.stdout.isatty()))
-
-
-# --- traces -----------------------------------------------------------------------------------------------------------
-
-
-def _traces(arguments: argparse.Namespace) -> int:
-    try:
-        read = _from_url if arguments.url else _from_db
-        found = read(arguments)
-    except (OSError, ValueError, RecursionError, http.client.HTTPException, sqlite3.Error) as error:
-        return _fail(f"cannot read traces from {arguments.url or arguments.db}: {_reason(error)}")
-    if arguments.trace_id and not found:
-        return _fail(f"no trace {arguments.trace_id!r} in {arguments.url or arguments.db}")
-    color = sys.stdout.isatty()
-    if arguments.json:
-        lines: Iterable[str] = [json.dumps(found, ensure_ascii=False, indent=2)]
-    elif arguments.trace_id:
-        lines = render(found, color=color)
-    else:
-        lines = render_list(found, color=color) if found else ["no traces yet"]
-    for line in lines:
-        print(line)
-    return 0
-
-
-def _from_db(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    if not os.path.isfile(arguments.db):
-        raise FileNotFoundError("there is no such file; `python -m cozeloop_lite serve` creates it")
-    store = Store(arguments.db, read_only=True)
-    try:
-        return store.spans(arguments.trace_id) if arguments.trace_id else store.traces(arguments.limit)
-    finally:
-        store.close()
-
-
-def _from_url(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    path = f"/api/traces/{quote(arguments.trace_id, safe='')}" if arguments.trace_id else "/api/traces"
-    request = urllib.request.Request(f"{arguments.url.rstrip('/')}{path}?limit={arguments.limit}")
-    token = os.environ.get("COZELOOP_API_TOKEN")
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is local
-    try:
-        with opener.open(request, timeout=_URL_TIMEOUT_SECONDS) as response:
-            document = json.loads(response.read().decode("utf-8"))
-    except urllib.error.HTTPError as error:
-        if error.code == 404 and arguments.trace_id:
-            return []
-        raise
-    found = document.get("spans" if arguments.trace_id else "traces") if isinstance(document, dict) else None
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise ValueError("the answer is not one of a stand-in server")
-    return found
-
-
-# --- failing ----------------------------------------------------------------------------------------------------------
-
-
-def _fail(message: str) -> int:
-    print(f"cozeloop_lite: {message}", file=sys.stderr)
-    return 1
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code}" + ("; set COZELOOP_API_TOKEN" if error.code == 403 else "")
-    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
-    return str(reason)
+                self._output.write(*render(spans, color=has_colors()))
 
 
 def _forget_stdout() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from .. import logger
+from ..terminal import has_colors
 
 if TYPE_CHECKING:
     from typing import Any
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text = json.dumps(report.to_dict(), indent=2)
     else:
-        text = report.text(color=_has_colors(), symbols=_has_symbols())
+        text = report.text(color=has_colors(), symbols=_has_symbols())
     sys.stdout.write(text + "\n")
     return 0 if report.ok else 1
 
@@ -81,10 +81,6 @@ def _seconds(text: str) -> float:
     if not 0 < value <= LONGEST_TIMEOUT:
         raise argparse.ArgumentTypeError("%r is not a number of seconds from 0 to %d" % (text, LONGEST_TIMEOUT))
     return value
-
-
-def _has_colors() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _has_symbols() -> bool:

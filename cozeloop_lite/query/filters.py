@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from .arguments import Value
 
-    Condition = Union["Filter", "FilterGroup"]
-    Filters = Union[Condition, Sequence[Condition], Mapping[str, Any]]
-
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*\Z")  # contract backend.md 8.2
 _ANY_TYPE = ("eq", "in", "not_in", "exist", "not_exist")
 _NUMBER = (*_ANY_TYPE, "not_eq", "gt", "gte", "lt", "lte")
@@ -135,6 +132,11 @@ class FilterGroup:
 
     def __repr__(self) -> str:
         return "%s(%s)" % ({"and": "all_of", "or": "any_of"}[self.relation], ", ".join(map(repr, self.conditions)))
+
+
+if TYPE_CHECKING:  # here, where the classes are known to whoever evaluates these
+    Condition = Union[Filter, FilterGroup]
+    Filters = Union[Condition, Sequence[Condition], Mapping[str, Any]]
 
 
 def all_of(*conditions: Condition) -> FilterGroup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import json
 import os
 import re
@@ -22,11 +23,11 @@ PROMPT_PROGRAMS = sorted(path.stem for path in (ROOT / "examples" / "prompt").gl
 BAGGAGE = {"user_id": "uid-123", "message_id": "msg-123", "thread_id": "thread-123"}
 
 
-def run_example(name, package="trace", **settings):
+def run_example(name, package="trace", *arguments, **settings):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
     nowhere = "http://127.0.0.1:9"  # whoever asked a proxy for the way to this machine would fail
     return subprocess.run(
-        [sys.executable, "-m", "examples.%s.%s" % (package, name)],
+        [sys.executable, "-m", "examples.%s.%s" % (package, name), *arguments],
         cwd=str(ROOT),
         env={**plain, "http_proxy": nowhere, "HTTP_PROXY": nowhere, "PYTHONIOENCODING": "utf-8", **settings},
         capture_output=True,
@@ -100,7 +101,9 @@ def test_it_prints_the_id_of_the_one_trace_that_arrived(name):
 
 NEEDING_SETTINGS = [("trace", name) for name in PROGRAMS] + [("prompt", name) for name in PROMPT_PROGRAMS]
 NEEDING_SETTINGS.append(("feedback", "feedback"))
+NEEDING_SETTINGS.append(("cron", "nightly"))
 OTHERS = [("api", "api_client"), ("feedback", "feedback"), ("auth", "oauth_jwt"), ("serverless", "lambda_handler")]
+OTHERS += [("legacy", "before"), ("legacy", "after"), ("vendored", "into_a_project"), ("cron", "nightly")]
 
 
 @pytest.mark.parametrize("package, name", sorted({*NEEDING_SETTINGS, *OTHERS}))
@@ -344,7 +347,7 @@ def test_ptaas_gets_the_answer_whole_and_in_pieces():
     ]
 
 
-# -- feedback, OAuth, serverless ---------------------------------------------------------------------------------------
+# -- feedback; for api, OAuth and serverless see test_api_client.py, test_oauth_client.py and test_serverless.py -------
 
 
 def test_there_is_one_for_each_of_the_others_and_the_readme_lists_them():
@@ -366,3 +369,88 @@ def test_feedback_is_attached_and_read_back():
         "4 tokens in, 6 out",
     ]
     assert found.tree() == [("answer", "agent", None), ("write", "model", "answer")]
+
+
+# -- programs that are there already ----------------------------------------------------------------------------------
+
+LEGACY_OUTPUT = ["skipped: could not convert string to float: '?'", "Anna spent 4.50.", "Bo spent 24.50."]
+
+
+def test_the_legacy_script_is_traced_by_five_lines_and_nothing_else_is_changed():
+    before, after = [
+        (ROOT / "examples" / "legacy" / (name + ".py")).read_text(encoding="utf-8").splitlines()
+        for name in ("before", "after")
+    ]
+    changes = [line for line in difflib.ndiff(before, after) if line[0] != " "]
+    assert {line[0] for line in changes} == {"+"}
+    code = [line[2:] for line in changes if line[2:].strip() and not line.startswith("+ #")]
+    assert len(code) == 5 and code[0] == "import cozeloop_lite"
+
+
+def test_the_legacy_script_prints_the_same_with_tracing():
+    assert run_example("before", "legacy").stdout.splitlines() == LEGACY_OUTPUT
+    found = arrived("after", "legacy")
+    assert found.output.splitlines() == LEGACY_OUTPUT
+    prices = [("price_of", "custom", "report")] * 4
+    summaries = [("summarise", "model", "report")] * 2
+    assert found.tree() == [("report", "custom", None), ("read_orders", "custom", "report"), *prices, *summaries]
+    assert [span["status_code"] for span in found.spans[2:6]] == [0, 0, -1, 0]
+    assert json.loads(found.spans[-1]["input"]) == {"customer": "Bo", "total": 24.5}
+
+
+def test_the_legacy_script_runs_where_nothing_is_configured():
+    result = run_example("after", "legacy")
+    assert (result.returncode, result.stdout.splitlines()) == (0, LEGACY_OUTPUT)
+    (warning,) = result.stderr.splitlines()
+    assert "nothing is traced" in warning
+
+
+def test_a_copy_under_another_name_traces_a_project(tmp_path):
+    with StandInServer(token="right", workspace_id="7") as server:
+        settings = {"COZELOOP_API_BASE_URL": server.url, "COZELOOP_WORKSPACE_ID": "7", "COZELOOP_API_TOKEN": "right"}
+        result = run_example("into_a_project", "vendored", str(tmp_path), **settings)
+        assert (result.returncode, result.stderr) == (0, "")
+        (span,) = server.store.spans()
+    copy = tmp_path / "acme" / "third_party" / "tracing"
+    assert result.stdout.splitlines() == [
+        "copied to %s" % copy,
+        "trace %s" % span["trace_id"],
+        "by acme.third_party.tracing.trace.span",
+    ]
+    assert (span["span_name"], span["input"], span["output"]) == ("report", "How many?", "42")
+    assert (copy / "LICENSE").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="flock")
+def test_what_one_run_of_the_job_cannot_send_the_next_one_does(tmp_path):
+    with StandInServer(token="right", workspace_id="7") as server:
+        port = int(server.url.rpartition(":")[2])
+    settings = {
+        "COZELOOP_API_BASE_URL": server.url, "COZELOOP_WORKSPACE_ID": "7", "COZELOOP_API_TOKEN": "right",
+        "COZELOOP_SPOOL_DIR": str(tmp_path / "spool"),
+    }  # fmt: skip
+    first = run_example("nightly", "cron", **settings)
+    assert first.returncode == 0
+    assert first.stdout.splitlines()[1:] == ["delivered 0, of earlier runs 0, kept for the next run 2"]
+    with StandInServer(port=port, token="right", workspace_id="7") as server:
+        second = run_example("nightly", "cron", **settings)
+        assert (second.returncode, second.stderr) == (0, "")
+        assert second.stdout.splitlines()[1:] == ["delivered 2, of earlier runs 2, kept for the next run 0"]
+        traces = {span["trace_id"] for span in server.store.spans()}
+    assert traces == {run.stdout.split()[1] for run in (first, second)}
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+# -- the quick start --------------------------------------------------------------------------------------------------
+
+QUICK_START = """
+    oauth-jwt api-client hub with-jinja with-multi-part index root basic llm large_text multi_modality
+    transfer-between-services
+"""
+
+
+def test_every_row_of_the_quick_start_has_the_example_of_its_name():
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `\w+/(\w+)\.py` \|.*\| `([\w-]+)\.ts` \|$", readme, flags=re.M))
+    assert sorted(rows.values()) == sorted(QUICK_START.split())
+    assert {name: row for name, row in rows.items() if name != row.replace("-", "_")} == {}

@@ -10,7 +10,7 @@ import types
 
 import pytest
 
-from cozeloop_lite import errors
+from cozeloop_lite import errors, terminal
 from cozeloop_lite.check import command, failures, machine, platform, settings, verdicts
 from cozeloop_lite.check.machine import Hop
 from cozeloop_lite.check.report import FAILED, OK, SKIPPED, WARNING, Report, Step, shown
@@ -89,7 +89,7 @@ def test_colors_are_for_terminals_that_want_them(monkeypatch, tty, variables, co
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(isatty=lambda: tty, encoding="latin-1"))
-    assert command._has_colors() is colors
+    assert terminal.has_colors() is colors
     assert command._has_symbols() is False
 
 

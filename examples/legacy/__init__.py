@@ -1,0 +1,1 @@
+"""A script that was there before tracing, and the same script traced."""
