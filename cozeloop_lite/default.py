@@ -107,4 +107,7 @@ def stats() -> dict[str, Any]:
     return {**dict.fromkeys(_COUNTS, 0), "dropped": {}, "files": files}
 
 
-_COUNTS = ("started", "open", "finished", "delivered", "queued", "spooled", "discarded", "sampled_out", "replayed")
+_COUNTS = (
+    "started", "open", "finished", "delivered", "queued", "spooled", "discarded", "sampled_out", "replayed",
+    "replay_lost",
+)  # fmt: skip

@@ -120,6 +120,7 @@ class Backlog(Uploads):
             return
         if refused:
             logger.error("the server refuses a span from spool_dir, which is lost")
+            self.replay_lost += count
         if refused or verdict == TAKEN:
             taken.drop(count)
         else:
@@ -151,6 +152,7 @@ class Backlog(Uploads):
         while files and self._attempt(Upload(files[0].key, files[0].content), pace) <= 0:
             del files[0]
         self.replayed += len(young) - len(files)
+        self.replay_lost += len(records) - len(young)
         if not files:
             return TAKEN
         # Their spans were accepted, and must not come again with them.

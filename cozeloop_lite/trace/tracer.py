@@ -165,11 +165,13 @@ class Tracer:
 
         ``started`` = ``finished`` + ``open`` + ``discarded`` + ``sampled_out``, and ``finished`` = ``delivered`` +
         ``queued`` + ``spooled`` + the sum of ``dropped``, which tells the reasons. ``files`` has the account of
-        uploads; ``replayed`` are spans and files of earlier processes, from ``spool_dir``.
+        uploads; ``replayed`` are spans and files of earlier processes, from ``spool_dir``; ``replay_lost``
+        are those of them that the server refused, or that are too old.
         """
         owner = self._owner
         account = self._queue.stats()
         account["replayed"] = self._exporter.uploads.replayed
+        account["replay_lost"] = self._exporter.uploads.replay_lost
         account["discarded"] = owner.discarded.value()
         account["sampled_out"] = owner.sampled_out.value()
         account["started"] = owner.started.value()  # last: what is between two of these at the moment counts as open

@@ -66,7 +66,8 @@ class Uploads:
         self.added = 0
         self.settled = 0
         self.lost = 0
-        self.replayed = 0  # what earlier processes left, and was sent; see backlog.py
+        self.replayed = 0  # what earlier processes left, and was sent (see backlog.py) ...
+        self.replay_lost = 0  # ... or was refused, or is too old
 
     def add(self, key: str, content: bytes) -> None:
         """Let a file wait for its turn; counted as dropped when there is no room for it."""

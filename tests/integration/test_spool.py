@@ -58,6 +58,12 @@ for number in range(250):
     start_span('%03d' % number, 'custom', start_new_trace=True).finish()
 """
 
+NOW = """
+client = new_client()
+client.start_span('now').finish()
+client.close()
+print(client.stats()['replayed'], client.stats()['replay_lost'])
+"""
 
 MISHAPS = {"down": reset(), "hangs": hang(), "503": json_answer({}, status=503)}
 
@@ -144,8 +150,9 @@ def test_a_span_that_the_server_refuses_costs_itself_alone(server, folder):
         return json_answer({"code": 600904002, "msg": "invalid param"}) if bad else well
 
     server.default = choosy
-    _, said, _ = run(server.url, folder, "start_span('now').finish()")
+    counted, said, _ = run(server.url, folder, NOW)
     assert "the server refuses a span from spool_dir" in said
+    assert counted == "249 1\n"
     assert names(server) == ["%03d" % number for number in range(250) if number != 7] + ["now"]
     assert list(folder.iterdir()) == []
 
@@ -154,8 +161,9 @@ def test_what_is_a_day_old_is_not_sent(server, folder):
     spool = Spool(str(folder), "%s 42" % server.url, 1 << 20)
     spool.write([Record("", b'{"span_name":"old"}', int((time.time() - 23.1 * 3600) * 1e6))])
     spool.close()
-    run(server.url, folder, "start_span('now').finish()")
+    counted, _, _ = run(server.url, folder, NOW)
     assert names(server) == ["now"]
+    assert counted == "0 1\n"
     assert list(folder.iterdir()) == []
 
 
