@@ -8,7 +8,7 @@ DOCUMENTED := cozeloop_lite $(addprefix cozeloop_lite.,decorator entities.prompt
 	prompt.execute query.search query.filters feedback spec.tracespec masking testing local integration.aws_lambda \
 	integration.http integration.logs integration.otel integration.wrapper integration.wsgi)
 
-.PHONY: help demo test lint docs matrix bench chaos fuzz simulate clean
+.PHONY: help demo test lint docs matrix bench chaos fuzz simulate load clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -41,6 +41,9 @@ fuzz: $(VENV)/tests  ## hostile bytes for everything that reads from outside: IN
 
 simulate: $(VENV)/tests  ## 10,000 random schedules of faults, in virtual time
 	SIMULATIONS=10000 $(BIN)/python -m pytest tests/unit/test_simulation.py
+
+load: $(VENV)/package  ## the stand-in server under 2,000 spans a second, and how long its pages wait
+	$(BIN)/python tests/local_load.py --seconds $(or $(SECONDS_OF_LOAD),60)
 
 clean:  ## remove what was installed and built
 	rm -rf $(VENV) .venvs build dist docs/api *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -21,7 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["cozeloop_lite", "cozeloop_lite.*"]),
-    package_data={"cozeloop_lite": ["py.typed"]},
+    package_data={"cozeloop_lite": ["py.typed"], "cozeloop_lite.local": ["pages/*"]},
     entry_points={"console_scripts": ["cozeloop-lite = cozeloop_lite.__main__:main"]},
     python_requires=">=3.7",
     install_requires=["urllib3>=1.26,<3", "jinja2>=3.0,<4"],

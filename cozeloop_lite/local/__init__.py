@@ -15,6 +15,8 @@ A client can search what arrived, and attach feedback to it.
 It serves prompts, too, and executes them without a model: those of a folder, ``StandInServer(prompts="folder")``, and
 those that a test puts there, ``server.prompts.put({"prompt_key": ..., "versions": ...})``; see ``local/prompts.py``.
 
+What arrived can be looked at in a browser, at ``server.url``, and asked for as JSON: see ``local/api.py``.
+
 From a shell: ``python -m cozeloop_lite serve``. Nothing of the SDK imports this package.
 """
 

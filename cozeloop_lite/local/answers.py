@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """One answer. With ``pieces``, the body is a stream, and each of them leaves when it is there."""
+    """One answer. With ``pieces``, the body is a stream, and each of them leaves when it is there.
+
+    Browsers are told to keep none, unless ``headers`` say otherwise.
+    """
 
     status: int
     content_type: str
     body: bytes
     pieces: Iterable[bytes] | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # beside those of every answer
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:

@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from .guard import HEADERS
 
 if TYPE_CHECKING:
     from typing import Any
@@ -121,8 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.pieces is not None:
             self._send_stream(answer)
             return
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
+        self._send_head(answer, "no-store")
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("X-Log-ID", uuid.uuid4().hex)
         if self.close_connection:
@@ -132,12 +132,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
         self.wfile.flush()
 
+    def _send_head(self, answer: Answer, cache: str) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        for name, value in {"Cache-Control": cache, **dict((*HEADERS, *answer.headers))}.items():
+            self.send_header(name, value)
+
     def _send_stream(self, answer: Answer) -> None:
         """Each piece leaves when it is there. A stream that breaks off is not ended: the client can tell."""
         chunked = self.request_version != "HTTP/1.0"
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Cache-Control", "no-cache")  # contract 7; 1.1: no X-Log-ID here
+        self._send_head(answer, "no-cache")  # contract 7; 1.1: no X-Log-ID here
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.close_connection = self.close_connection or not chunked

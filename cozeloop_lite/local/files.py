@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 
-def keys(object_storage: str) -> list[str]:
-    """The keys in the field ``object_storage``, in order; none when it does not parse."""
+def links(object_storage: str) -> list[dict[str, str]]:
+    """The files in the field ``object_storage``, in order: ``key``, and what is said about it, ``field``, ``name`` and
+    ``type``. None when it does not parse.
+    """
     try:
         storage: Any = json.loads(object_storage) if object_storage else {}
     except (ValueError, RecursionError):
@@ -22,12 +24,25 @@ def keys(object_storage: str) -> list[str]:
     if not isinstance(storage, dict):
         return []
     fields = {name.lower(): value for name, value in storage.items()}  # the server matches names in any case
-    found = [fields.get("input_tos_key"), fields.get("output_tos_key")]
+    found: list[Any] = [
+        {"tos_key": fields.get(f"{field}_tos_key"), "field": field, "type": "text"} for field in ("input", "output")
+    ]
     attachments = fields.get("attachments")
-    for entry in attachments if isinstance(attachments, list) else []:
-        if isinstance(entry, dict):
-            found.append(entry.get("tos_key"))
-    return [key for key in found if isinstance(key, str) and key]
+    found += attachments if isinstance(attachments, list) else []
+    return [
+        {"key": entry["tos_key"], **{name: _text(entry.get(name)) for name in ("field", "name", "type")}}
+        for entry in found
+        if isinstance(entry, dict) and _text(entry.get("tos_key"))
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def keys(object_storage: str) -> list[str]:
+    """The keys in the field ``object_storage``, in order."""
+    return [link["key"] for link in links(object_storage)]
 
 
 def warnings(object_storage: str, has_file: Callable[[str], bool]) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterable, Mapping
 
     from .feedback import Feedback
-    from .store import StoredSpan
+    from .span_reader import StoredSpan
 
 TYPES = (  # contract 2.5: all others are answered as UNKNOWN
     *("prompt", "model", "parser", "embedding", "memory", "plugin", "function", "graph", "remote", "loader"),

@@ -64,6 +64,11 @@ class Document(NamedTuple):
         return zlib.crc32(self.key.encode("utf-8", "replace"))
 
     @property
+    def numbers(self) -> list[str]:
+        """The numbers of its versions, the highest last."""
+        return sorted(self.versions, key=_precedence)
+
+    @property
     def latest(self) -> str | None:
         """The number of the highest version; None when there is none."""
         return max(self.versions, key=_precedence) if self.versions else None
@@ -136,7 +141,7 @@ def _listed(document: Document) -> dict[str, Any]:
     template = (document.versions[latest].fields.get("prompt_template") or {}) if latest else {}
     return {
         "prompt_key": document.key,
-        "versions": sorted(document.versions, key=_precedence),
+        "versions": document.numbers,
         "latest": latest,
         "labels": document.labels,
         "template_type": template.get("template_type"),

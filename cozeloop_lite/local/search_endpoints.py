@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from .answers import Answer
     from .span_filters import Predicate
-    from .store import Store, StoredSpan
+    from .span_reader import StoredSpan
+    from .store import Store
 
 TRACE = "/v1/loop/traces/search"
 TREE = "/v1/loop/traces/search_tree"

@@ -7,21 +7,20 @@ Whatever arrives, it lives on and quotes no token: requests come from programs u
 
 from __future__ import annotations
 
-import hmac
-import re
 import threading
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote
 
-from . import codes, rules
+from . import api, codes, rules
 from .answers import Answer, json_answer, phrase, text_answer
 from .binding import is_number, quote
 from .codes import Refusal
 from .connections import HTTPServer
 from .feedback_endpoints import PATH as FEEDBACK
 from .feedback_endpoints import FeedbackEndpoints
+from .guard import Guard
 from .multipart import parse_multipart
+from .page_files import page_file
 from .prompt_endpoints import EXECUTE, EXECUTE_STREAMING, MGET, PromptEndpoints, stream_refusal
 from .prompt_folder import PromptFolder
 from .prompts import Prompts
@@ -33,23 +32,23 @@ if TYPE_CHECKING:
     from email.message import Message
     from typing import Callable
 
-_MAX_TRACES = 1000
+_LARGE = 1024 * 1024  # bytes of a body of spans
 _MAX_SAID = 500  # characters of a refusal
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class StandInServer:
     """A CozeLoop server of one process. It listens from construction on and answers from ``start()`` on.
 
     ``host``, ``port``: where to listen; port 0 picks a free one, see ``url``. ``db``: file name of the sqlite database,
-    or ``":memory:"``. ``token``: the only bearer token accepted; None accepts any that is not empty. ``workspace_id``:
-    the only workspace the token may write to; None allows all. ``prompts``: a folder of JSON files, each a prompt to
-    serve, read again when they change (their form: ``local/prompts.py``); prompts can be put there without files, too:
+    or ``":memory:"``. ``token``: the only bearer token accepted; None accepts any that is not empty, but on an address
+    that others can reach, where one is made, see the attribute ``token``. ``workspace_id``: the only workspace the
+    token may write to; None allows all. ``prompts``: a folder of JSON files, each a prompt to serve, read again when
+    they change (their form: ``local/prompts.py``); prompts can be put there without files, too:
     ``server.prompts.put(document)``. ``search_qps``: how many searches it answers to a workspace in one second; the
-    platform 10, None any number. ``log``: called with one line for each batch, file, search, refusal and warning, from
-    the server's threads. Raises ``OSError`` when the address is taken, ``NotADirectoryError`` when there is no such
-    folder, ``sqlite3.Error`` when the database cannot be opened.
+    platform 10, None any number. ``keep_days``, ``keep_mb``: how long, and how many MiB, to keep; None: all, for ever.
+    ``log``: called with one line for each batch, file, search, refusal and warning, from the server's threads. Raises
+    ``OSError`` when the address is taken, ``NotADirectoryError`` when there is no such folder, ``sqlite3.Error`` when
+    the database cannot be opened.
 
     >>> with StandInServer() as server:
     ...     print(server.url, server.store.spans())
@@ -65,17 +64,20 @@ class StandInServer:
         *,
         prompts: str | None = None,
         search_qps: int | None = None,
+        keep_days: float | None = None,
+        keep_mb: float | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self._log = log
         self.prompts = Prompts(None if prompts is None else PromptFolder(prompts, self._say))
         self._http = HTTPServer(host, port, self)
         try:
-            self.store = Store(db)
+            self.store = Store(db, keep_days=keep_days, keep_mb=keep_mb)
         except BaseException:
             self._http.server_close()
             raise
-        self._token = token
+        self._guard = Guard((host, self.port), token)
+        self.token = self._guard.token
         self._workspace_id = workspace_id
         self._judging = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -83,6 +85,8 @@ class StandInServer:
         prompt = PromptEndpoints(self.prompts, workspace_id, self._say)
         search = SearchEndpoints(self.store, workspace_id, search_qps, self._say)
         self._feedback = FeedbackEndpoints(self.store, workspace_id, self._say)
+        about = {"url": self.url, "db": db, "keep_days": keep_days, "keep_mb": keep_mb}
+        self._api = api.Api(self.store, self.prompts, about)
         self._routes: dict[str, Callable[[str, bytes], Answer]] = {
             "/v1/loop/traces/ingest": self._ingest,
             "/v1/loop/files/upload": self._upload,
@@ -150,8 +154,14 @@ class StandInServer:
         path, _, query = target.partition("?")
         if method == "GET" and path == "/ping":
             return json_answer({"code": 0, "msg": ""})
-        if method == "GET" and path.startswith("/api/"):
-            return self._read(path, query, headers)
+        if not self._guard.is_origin(headers):
+            return text_answer(403)
+        if path.startswith(api.PATH) and (method == "GET" or path.endswith(api.RENDER)):
+            return self._read(method, target, headers, body)
+        if method == "GET":
+            page = (self._guard.enter(query) if path == "/" else None) or page_file(path)
+            if page is not None:
+                return page if self._guard.is_host(headers) else text_answer(403)
         self.store.count("requests")
         deletes = method == "DELETE" and path == FEEDBACK
         route = self._routes.get(path)
@@ -186,16 +196,16 @@ class StandInServer:
         if not authorization:
             raise Refusal(codes.INTERNAL, "Service Internal Error")
         token = authorization[7:] if authorization.startswith("Bearer ") else authorization  # contract 1.2: bare works
-        if self._token is None:
-            accepted = token not in ("", "Bearer") and " " not in token
-        else:
-            accepted = hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode("utf-8", "replace"))
-        if not accepted:
+        if not self._guard.is_token(token):
             raise Refusal(codes.NO_ACCESS, "no access permission")
 
     def _ingest(self, content_type: str, body: bytes) -> Answer:
+        large = len(body) > _LARGE
         with self._judging:  # one at a time: 20 MiB of JSON can take 1 GiB once parsed
             arrivals = rules.ingest(body, content_type, int(time.time() * 1000000), self._workspace_id)
+            if large:
+                self.store.add_spans(arrivals)
+        if not large:  # together with others that come now
             self.store.add_spans(arrivals)
         dropped = sum(arrival.dropped for arrival in arrivals)
         would = f", of which the platform would have dropped {dropped}" if dropped else ""
@@ -225,32 +235,16 @@ class StandInServer:
         stored_as = f"{workspace_id}/{file.filename}"
         return json_answer({"code": 0, "msg": "", "data": {"bytes": str(len(body)), "file_name": stored_as}})
 
-    # --- the read API, which the platform does not have ---
+    # --- what the platform does not have ---
 
-    def _read(self, path: str, query: str, headers: Message) -> Answer:
-        if not self._may_read(headers):
-            return text_answer(403)
-        if path == "/api/stats":
-            return json_answer(self.store.stats())
-        if path == "/api/traces":
-            asked = parse_qs(query).get("limit", ["50"])[0]
-            limit = int(asked) if _NUMBER.fullmatch(asked) else 50
-            return json_answer({"traces": self.store.traces(min(limit, _MAX_TRACES))})
-        if path == "/api/prompts":
-            return json_answer({"prompts": self.prompts.listed()})
-        if path.startswith("/api/traces/"):
-            trace_id = unquote(path[len("/api/traces/") :])
-            spans = self.store.spans(trace_id)
-            return json_answer({"trace_id": trace_id, "spans": spans}) if spans else text_answer(404)
-        return text_answer(404)
-
-    def _may_read(self, headers: Message) -> bool:
-        if self._token is not None:
-            try:
-                self._check_token(headers.get("Authorization") or "")
-            except Refusal:
-                return False
-            return True
-        # Without a token, a web page could read the traces of who visits it by giving its own name a local address.
-        name = re.sub(r":[0-9]*$", "", headers.get("Host") or "localhost").strip("[]").lower()
-        return self._http.server_address[0] not in _LOOPBACK or name in _LOOPBACK
+    def _read(self, method: str, target: str, headers: Message, body: bytes) -> Answer:
+        if not self._guard.is_host(headers):
+            return json_answer({"error": "this server does not go by the name in the Host header"}, 403)
+        if not self._guard.may_read(headers):
+            return json_answer({"error": "the token of the server is needed"}, 403)
+        path, _, query = target.partition("?")
+        try:
+            return self._api.answer(method, path, query, headers.get("Content-Type") or "", body)
+        except Exception as error:  # noqa: BLE001 - the platform's answer to this, HTTP 200, is not for pages
+            self.panic(error)
+            return json_answer({"error": f"internal error: {type(error).__name__}"}, 500)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Mapping, Sequence
 
     from .codes import Refusal
-    from .store import StoredSpan
+    from .span_reader import StoredSpan
 
     Predicate = Callable[[StoredSpan], bool]
 

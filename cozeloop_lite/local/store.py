@@ -1,23 +1,30 @@
 """What the stand-in server keeps: spans, their warnings, feedback, files and counts, in one sqlite database.
 
 A file survives a restart of the server; ``":memory:"`` ends with it. The threads of the server share one connection
-under one lock: sqlite writes one at a time anyway, and a batch is committed before it is answered.
+under one lock: sqlite writes one at a time anyway, and a batch is committed before it is answered. Only what pages ask
+for is read from a file beside that, see ``reading``.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
+from collections import deque
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .feedback import SCHEMA as FEEDBACK_SCHEMA
-from .feedback import Feedback, FeedbackTable
-from .files import warnings as file_warnings
+from .feedback import FeedbackTable
+from .retention import Retention
+from .span_reader import SpanReader
+from .summaries import CHANGES, Added, make_missing
+from .summaries import SCHEMA as SUMMARY_SCHEMA
+from .summaries import add as summarize
 
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Any, Iterable, Iterator
 
     from .rules import Arrival
@@ -29,55 +36,61 @@ CREATE TABLE IF NOT EXISTS spans (
     span_name TEXT NOT NULL, received_at_micros INTEGER NOT NULL,
     dropped INTEGER NOT NULL, duplicate INTEGER NOT NULL, span TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace_id, span_id);
+CREATE INDEX IF NOT EXISTS spans_again ON spans (id) WHERE duplicate;
 CREATE INDEX IF NOT EXISTS spans_by_start ON spans (started_at_micros, span_id, id, dropped, duplicate);
 CREATE TABLE IF NOT EXISTS warnings (id INTEGER PRIMARY KEY, span INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS warnings_by_span ON warnings (span);
 CREATE TABLE IF NOT EXISTS files (
     workspace_id TEXT NOT NULL, name TEXT NOT NULL, received_at_micros INTEGER NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (workspace_id, name));
+CREATE INDEX IF NOT EXISTS files_by_age ON files (received_at_micros);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 
-_TRACES = """
-SELECT trace_id, count(*), sum(dropped), min(started_at_micros), max(started_at_micros + duration_micros),
-       sum(status_code != 0), (SELECT count(*) FROM warnings JOIN spans AS s ON s.id = warnings.span
-                               WHERE s.trace_id = spans.trace_id),
-       (SELECT span_name FROM spans AS s WHERE s.trace_id = spans.trace_id
-        ORDER BY parent_id NOT IN ('', '0'), started_at_micros, id LIMIT 1)
-FROM spans WHERE NOT duplicate GROUP BY trace_id ORDER BY max(id) DESC LIMIT ?
-"""
-
-# From a place on, downwards: the start, span id and row that were the last ones. The index has them in this order.
-_NEWEST = """
-SELECT started_at_micros, span_id, id FROM spans
-WHERE NOT dropped AND NOT duplicate {} AND started_at_micros BETWEEN ? AND ?
-  AND (started_at_micros < ? OR span_id < ? OR (span_id = ? AND id < ?))
-ORDER BY started_at_micros DESC, span_id DESC, id DESC LIMIT ?
-"""
-_CHUNK = 500  # rows
+DEFAULT_DB = "cozeloop_lite.sqlite3"  # in the current folder, so that spans survive a restart of the server
+_COPIES = "#copies"  # a count: of the spans that came again just as they were, and are stored once
+_TWICE = "this span arrived more than once: trace views show the first copy, metrics count each"
 
 
-class StoredSpan(NamedTuple):
-    """A span that the platform would show: its fields as in ``Store.spans``, its bytes as JSON, the feedback on it."""
+class _Batch:
+    """Spans to be stored, and what came in the way; none once they are."""
 
-    fields: dict[str, Any]
-    size: int
-    feedback: list[Feedback]
+    def __init__(self, arrivals: list[Arrival]) -> None:
+        self.arrivals = arrivals
+        self.problem: Exception | None = RuntimeError("not stored")
 
 
-class Store:
+class Store(SpanReader):
     """The database behind a stand-in server.
 
-    ``db`` is a file name or ``":memory:"``. With ``read_only`` the file must exist and is not changed. ``feedback``:
-    what was said about the spans.
+    ``db`` is a file name or ``":memory:"``. With ``read_only`` the file must exist and is not changed. ``keep_days``,
+    ``keep_mb``: how long, and how many MiB of spans and files, to keep; None: for ever, and all. ``feedback``: what was
+    said about the spans.
     Raises ``sqlite3.Error`` when the file cannot be opened or is no database of a stand-in server.
     """
 
-    def __init__(self, db: str = ":memory:", *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        db: str = ":memory:",
+        *,
+        read_only: bool = False,
+        keep_days: float | None = None,
+        keep_mb: float | None = None,
+    ) -> None:
+        import sqlite3
+
+        self.db = db
         self._changed = threading.Condition(threading.RLock())
-        target = Path(db).resolve().as_uri() + "?mode=ro" if read_only else db
-        self._connection = sqlite3.connect(target, uri=read_only, check_same_thread=False, timeout=10)
+        self._waiting: deque[_Batch] = deque()
+        self._counts: dict[str, int] = {}  # not written yet
+        self._target = Path(db).resolve().as_uri() + "?mode=ro" if read_only else db
+        self._read_only = read_only
+        # Immediate: a transaction that reads before it writes would be refused where another process wrote meanwhile.
+        self._connection = sqlite3.connect(
+            self._target, uri=read_only, check_same_thread=False, timeout=10, isolation_level="IMMEDIATE"
+        )
         self.feedback = FeedbackTable(self._connection, self._changed)
+        self._retention = Retention(self._connection, keep_days, keep_mb)
         try:
             self._prepare(read_only)
         except sqlite3.Error:
@@ -88,40 +101,98 @@ class Store:
         if read_only:
             self._connection.execute("SELECT 1 FROM spans LIMIT 1")
             return
+        self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # without effect on a file that has tables
         self._connection.execute("PRAGMA journal_mode = WAL")  # a file may be read while the server writes
         self._connection.execute("PRAGMA synchronous = NORMAL")  # survives a crash of the process, which is the promise
-        self._connection.executescript(_SCHEMA + FEEDBACK_SCHEMA)
+        self._connection.executescript(_SCHEMA + FEEDBACK_SCHEMA + SUMMARY_SCHEMA)
+        make_missing(self._connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from. With a file it is one of its own: who writes and who reads do not wait."""
+        import sqlite3
+
+        if self.db in ("", ":memory:"):
+            with self._changed:
+                yield self._connection
+            return
+        connection = sqlite3.connect(self._target, uri=self._read_only, timeout=10, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("BEGIN")  # one state of the database for all that is read
+            yield connection
+        finally:
+            connection.close()
 
     # --- writing ---
 
     def add_spans(self, arrivals: Iterable[Arrival]) -> None:
-        """Store one accepted batch. A span that arrived before gets a warning, here and in its ``Arrival``."""
-        received_at = int(time.time() * 1000000)
-        with self._changed, self._connection:
-            for arrival in arrivals:
-                self._add_span(arrival, received_at)
-            self._changed.notify_all()
+        """Store one accepted batch. A span that arrived before gets a warning, here and in its ``Arrival``.
 
-    def _add_span(self, arrival: Arrival, received_at: int) -> None:
+        Batches that come while another is written are committed together: a commit takes longer than a few spans.
+        """
+        batch = _Batch(list(arrivals))
+        self._waiting.append(batch)
+        with self._changed:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                if waiting:  # none: another thread wrote this batch, too
+                    self._commit(waiting)
+            except Exception:  # noqa: BLE001 - one batch is no reason to refuse the others
+                for each in waiting:
+                    try:
+                        self._commit([each])
+                    except Exception as error:  # noqa: BLE001 - raised by who brought it
+                        each.problem = error
+            self._changed.notify_all()
+        if batch.problem is not None:
+            raise batch.problem
+        self.tidy()
+
+    def _commit(self, batches: Iterable[_Batch]) -> None:
+        received_at = int(time.time() * 1000000)
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            added = [self._add_span(arrival, received_at) for batch in batches for arrival in batch.arrivals]
+            summarize(self._connection, [item for item in added if item is not None])
+            self._write_counts()
+        for batch in batches:
+            batch.problem = None
+
+    def _add_span(self, arrival: Arrival, received_at: int) -> Added | None:
         span = arrival.span
-        first = None if arrival.dropped else self._first_copy(span["trace_id"], span["span_id"])
-        keys = ("trace_id", "span_id", "parent_id", "started_at_micros", "duration_micros", "status_code", "span_name")
-        row = [span[key] for key in keys]
-        row += [received_at, arrival.dropped, first is not None, json.dumps(span, ensure_ascii=False)]
-        added = self._connection.execute(f"INSERT INTO spans VALUES (NULL{', ?' * len(row)})", row).lastrowid
-        self._warn(added, arrival.warnings)
+        trace_id, text = span["trace_id"], json.dumps(span, ensure_ascii=False)
+        first = None if arrival.dropped else self._first_copy(trace_id, span["span_id"])
         if first is not None:
             # Contract backend.md 2.4: storage keeps both rows, trace views show the first, metrics count both.
-            text = "this span arrived more than once: trace views show the first copy, metrics count each"
-            self._warn(first, [text])
-            arrival.warnings.append(text)
+            if arrival.warnings[-1:] != [_TWICE]:  # a second attempt
+                arrival.warnings.append(_TWICE)
+            if self._connection.execute("SELECT span = ? FROM spans WHERE id = ?", (text, first)).fetchone()[0]:
+                self._add_count(_COPIES)
+                return self._warn_once(first, trace_id, received_at)
+        keys = ("trace_id", "span_id", "parent_id", "started_at_micros", "duration_micros", "status_code", "span_name")
+        row = [span[key] for key in keys]
+        row += [received_at, arrival.dropped, first is not None, text]
+        added = self._connection.execute(f"INSERT INTO spans VALUES (NULL{', ?' * len(row)})", row).lastrowid or 0
+        if first is not None:
+            self._warn(added, arrival.warnings[:-1])
+            return self._warn_once(first, trace_id, received_at)
+        self._warn(added, arrival.warnings)
+        return Added(trace_id, added, span, arrival.dropped, len(arrival.warnings), received_at)
+
+    def _warn_once(self, first: int, trace_id: str, received_at: int) -> Added | None:
+        query = "SELECT 1 FROM warnings WHERE span = ? AND text = ?"
+        if self._connection.execute(query, (first, _TWICE)).fetchone() is not None:
+            return None
+        self._warn(first, [_TWICE])
+        return Added(trace_id, first, None, False, 1, received_at)
 
     def _first_copy(self, trace_id: str, span_id: str) -> int | None:
         query = "SELECT min(id) FROM spans WHERE trace_id = ? AND span_id = ? AND NOT dropped"
         found: int | None = self._connection.execute(query, (trace_id, span_id)).fetchone()[0]
         return found
 
-    def _warn(self, span: int | None, texts: Iterable[str]) -> None:
+    def _warn(self, span: int, texts: Iterable[str]) -> None:
         self._connection.executemany("INSERT INTO warnings VALUES (NULL, ?, ?)", [(span, text) for text in texts])
 
     def add_file(self, workspace_id: str, name: str, content: bytes) -> bool:
@@ -130,92 +201,36 @@ class Store:
         with self._changed, self._connection:
             replaced = self.file(workspace_id, name) is not None
             self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", row)
-            self._changed.notify_all()
+            self._write_counts()
+        self.tidy()
         return replaced
 
     def count(self, name: str) -> None:
-        """Add one to a count; see ``stats``."""
-        with self._changed, self._connection:
-            self._connection.execute("INSERT OR IGNORE INTO counts VALUES (?, 0)", (name,))
-            self._connection.execute("UPDATE counts SET value = value + 1 WHERE name = ?", (name,))
-            self._changed.notify_all()
+        """Add one to a count; see ``stats``. It is written with the next batch, or when the store is closed."""
+        with self._changed:
+            self._add_count(name)
+
+    def _add_count(self, name: str) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _write_counts(self) -> None:
+        counts, self._counts = self._counts, {}
+        self._connection.executemany("INSERT OR IGNORE INTO counts VALUES (?, 0)", [(name,) for name in counts])
+        update = "UPDATE counts SET value = value + ? WHERE name = ?"
+        self._connection.executemany(update, [(number, name) for name, number in counts.items()])
+
+    def tidy(self) -> None:
+        """Forget some of what is not to be kept, when it is time to look."""
+        if self._retention.due:
+            import sqlite3
+
+            with self._changed:
+                try:
+                    self._retention.step()
+                except sqlite3.Error:  # another process writes, or the disk is full: what was stored is stored
+                    pass
 
     # --- reading ---
-
-    def spans(self, trace_id: str | None = None, *, duplicates: bool = False) -> list[dict[str, Any]]:
-        """The stored spans in the order of arrival, all or those of one trace.
-
-        Each is the wire span as the platform would store it (every field present, integers as int), with two more
-        keys: ``warnings`` (a list of str) and ``dropped`` (True: the platform would never show it). Of a span that
-        arrived more than once, only the first copy, unless ``duplicates``.
-        """
-        query = "SELECT id, dropped, span FROM spans WHERE (? OR NOT duplicate) AND (? IS NULL OR trace_id = ?)"
-        with self._changed:
-            rows = self._connection.execute(query + " ORDER BY id", (duplicates, trace_id, trace_id)).fetchall()
-            return [self._span(*row) for row in rows]
-
-    def _span(self, row_id: int, dropped: int, text: str) -> dict[str, Any]:
-        span: dict[str, Any] = json.loads(text)
-        warnings = self._connection.execute("SELECT text FROM warnings WHERE span = ? ORDER BY id", (row_id,))
-        span["warnings"] = [row[0] for row in warnings]
-        workspace = str(span["workspace_id"])
-        span["warnings"] += file_warnings(span["object_storage"], lambda key: self._has_file(workspace, key))
-        span["dropped"] = bool(dropped)
-        return span
-
-    def newest(
-        self, first: int, last: int, trace_id: str | None = None, below: tuple[int, str] | None = None
-    ) -> Iterator[StoredSpan]:
-        """The spans that began from ``first`` to ``last`` (in µs), by their start and their id, the latest first.
-
-        Only those that the platform would show, each once. ``trace_id``: of one trace. ``below``: only those after
-        this start and id. Each span is read when it is asked for: all of them may be more than fit into memory.
-        """
-        query = _NEWEST.format("" if trace_id is None else "AND trace_id = ?")
-        which = (first,) if trace_id is None else (trace_id, first)
-        start, span_id, row_id = (*below, 0) if below and below[0] <= last else (last + 1, "", 0)
-        while True:
-            values = (*which, start, start, span_id, span_id, row_id, _CHUNK)
-            with self._changed:
-                rows = self._connection.execute(query, values).fetchall()
-            for _, _, found in rows:
-                yield self._shown(found)
-            if len(rows) < _CHUNK:
-                return
-            start, span_id, row_id = rows[-1]
-
-    def _shown(self, row_id: int) -> StoredSpan:
-        query = "SELECT span, length(CAST(span AS BLOB)) FROM spans WHERE id = ?"
-        with self._changed:
-            text, size = self._connection.execute(query, (row_id,)).fetchone()
-            fields = json.loads(text)
-            return StoredSpan(fields, size, self.feedback.of(row_id, fields))
-
-    def traces(self, limit: int = 50) -> list[dict[str, Any]]:
-        """One summary a trace, the most recently received first."""
-        keys = ("trace_id", "spans", "dropped", "started_at_micros", "ended", "errors", "warnings", "name")
-        with self._changed:
-            rows = [dict(zip(keys, row)) for row in self._connection.execute(_TRACES, (limit,))]
-        for row in rows:
-            row["duration_micros"] = row.pop("ended") - row["started_at_micros"]
-        return rows
-
-    def trace_ids_since(self, row_id: int) -> tuple[int, list[str]]:
-        """The traces that got spans after the row ``row_id`` (0 at first), and the row to ask from the next time."""
-        query = "SELECT trace_id, max(id) FROM spans WHERE id > ? GROUP BY trace_id ORDER BY max(id)"
-        with self._changed:
-            rows = self._connection.execute(query, (row_id,)).fetchall()
-        return (rows[-1][1] if rows else row_id), [row[0] for row in rows]
-
-    def last_row(self) -> int:
-        """The row of the span received last, 0 when there is none; for ``trace_ids_since``."""
-        with self._changed:
-            return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM spans").fetchone()[0])
-
-    def warnings(self) -> list[str]:
-        """Every warning, in the order given."""
-        with self._changed:
-            return [row[0] for row in self._connection.execute("SELECT text FROM warnings ORDER BY id")]
 
     def file(self, workspace_id: str, name: str) -> bytes | None:
         """The content of an uploaded file, or None."""
@@ -224,10 +239,6 @@ class Store:
             row = self._connection.execute(query, (workspace_id, name)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def _has_file(self, workspace_id: str, name: str) -> bool:
-        query = "SELECT 1 FROM files WHERE workspace_id = ? AND name = ?"
-        return self._connection.execute(query, (workspace_id, name)).fetchone() is not None
-
     def files(self) -> dict[str, bytes]:
         """All uploaded files: ``"<workspace_id>/<name>"`` to content, in the order received."""
         query = "SELECT workspace_id || '/' || name, content FROM files ORDER BY received_at_micros, rowid"
@@ -235,33 +246,38 @@ class Store:
             return {row[0]: bytes(row[1]) for row in self._connection.execute(query)}
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the database was created.
+        """Counts of what is kept.
 
-        ``requests``, ``spans`` (accepted, copies included), ``dropped`` and ``duplicates`` (of those), ``traces``,
-        ``files``, ``warnings``, and ``refused``: the refused requests by envelope code or HTTP status, as str.
+        ``spans`` (accepted, copies included), ``dropped`` and ``duplicates`` (of those), ``traces``, ``files``,
+        ``warnings``; and since the database was created, ``requests`` and ``refused``: the refused ones by envelope
+        code or HTTP status, as str.
         """
         query = (
-            "SELECT count(*), coalesce(sum(dropped), 0), coalesce(sum(duplicate), 0), count(DISTINCT trace_id),"
-            " (SELECT count(*) FROM files), (SELECT count(*) FROM warnings) FROM spans"
+            "SELECT coalesce(sum(spans), 0), coalesce(sum(dropped), 0), (SELECT count(*) FROM spans WHERE duplicate),"
+            " count(*), (SELECT count(*) FROM files), (SELECT count(*) FROM warnings) FROM traces"
         )
         with self._changed:
             row = self._connection.execute(query).fetchone()
-            counts = dict(self._connection.execute("SELECT name, value FROM counts ORDER BY name"))
+            counts = dict(self._connection.execute("SELECT name, value FROM counts"))
+            for name, number in self._counts.items():
+                counts[name] = counts.get(name, 0) + number
         stats: dict[str, Any] = dict(zip(("spans", "dropped", "duplicates", "traces", "files", "warnings"), row))
+        copies = counts.pop(_COPIES, 0)
+        stats["duplicates"] += copies
+        stats["spans"] += stats["duplicates"]
+        counts.pop(CHANGES, 0)
         stats["requests"] = counts.pop("requests", 0)
-        stats["refused"] = counts
+        stats["refused"] = dict(sorted(counts.items()))
         return stats
-
-    def wait_for_spans(self, number: int = 1, timeout: float = 5.0) -> list[dict[str, Any]]:
-        """Wait until ``number`` spans (copies not counted) are stored, at most ``timeout`` seconds, and return all."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stored() >= number, timeout)
-            return self.spans()
-
-    def _stored(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM spans WHERE NOT duplicate").fetchone()[0])
 
     def close(self) -> None:
         """Close the database; reading and writing raise ``sqlite3.ProgrammingError`` from now on."""
+        import sqlite3
+
         with self._changed:
+            try:
+                with self._connection:
+                    self._write_counts()
+            except sqlite3.Error:  # closed before, read only, or no room on the disk
+                pass
             self._connection.close()

@@ -22,8 +22,11 @@ _BRANCH, _LAST, _PIPE, _SPACE = "├─ ", "└─ ", "│  ", "   "
 _RED, _GREEN, _YELLOW, _CYAN, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m", "\x1b[0m"
 
 
-def render(spans: Sequence[Span], *, color: bool = False) -> Iterator[str]:
-    """The lines of one trace, without line ends. ``spans`` as ``Store.spans(trace_id)`` gives them."""
+def render(spans: Sequence[Span], *, color: bool = False, bars: int = 0) -> Iterator[str]:
+    """The lines of one trace, without line ends. ``spans`` as ``Store.spans(trace_id)`` or ``local/api.py`` gives them.
+
+    ``bars``: how many characters wide the bars are which show when a span was at work; 0: none.
+    """
     if not spans:
         return
     paint = _Paint(color)
@@ -32,11 +35,13 @@ def render(spans: Sequence[Span], *, color: bool = False) -> Iterator[str]:
     trace_id = escape(spans[0].get("trace_id"), MAX_NAME)
     yield f"{paint(_CYAN, 'trace ' + trace_id)}  {len(spans)} span(s)  {duration(end - start)}"
     for span, depth, prefix, last in _walk(spans):
+        bar = _bar(span, start, end, bars, paint)
         deep = f"(depth {depth}) " if depth > MAX_INDENT else ""
-        yield prefix + (_LAST if last else _BRANCH) + deep + _line(span, paint)
+        yield bar + prefix + (_LAST if last else _BRANCH) + deep + _line(span, paint)
         warnings = span.get("warnings")
+        below = _bar(None, start, end, bars, paint) + prefix + (_SPACE if last else _PIPE) + _SPACE
         for warning in warnings if isinstance(warnings, list) else ():
-            yield f"{prefix}{_SPACE if last else _PIPE}{_SPACE}{paint(_YELLOW, '⚠ ' + escape(warning, MAX_ERROR))}"
+            yield below + paint(_YELLOW, "⚠ " + escape(warning, MAX_ERROR))
 
 
 def render_list(traces: Sequence[Mapping[str, Any]], *, color: bool = False) -> Iterator[str]:
@@ -82,8 +87,24 @@ class _Paint:
         return code + text + _RESET if self._color else text
 
 
+def _bar(span: Span | None, start: int, end: int, width: int, paint: _Paint) -> str:
+    """Where a span lies in its trace; without ``span``, as much space."""
+    if not width:
+        return ""
+    if span is None:
+        return " " * (width + 2)
+    began = _number(span.get("started_at_micros")) - start
+    ended = began + max(0, _number(span.get("duration_micros")))
+    whole = max(end - start, 1)
+    first = min(began * width // whole, width - 1)
+    length = max(1, min(-(-ended * width // whole), width) - first)
+    text = ("█" if ended > began else "▏") * length
+    code = _RED if _number(span.get("status_code")) else _CYAN
+    return " " * first + paint(code, text) + " " * (width - first - length + 2)
+
+
 def _line(span: Span, paint: _Paint) -> str:
-    tags = span.get("tags_string")
+    tags = span.get("tags_string", span)
     error = tags.get("error") if isinstance(tags, dict) else None
     status = _number(span.get("status_code"))
     parts = [
@@ -99,12 +120,13 @@ def _line(span: Span, paint: _Paint) -> str:
 
 
 def _tokens(span: Span) -> str:
-    tags = span.get("tags_long")
+    tags = span.get("tags_long", span)
     if not isinstance(tags, dict):
         return ""
-    if "input_tokens" in tags or "output_tokens" in tags:
-        return f"tokens {_number(tags.get('input_tokens'))} in, {_number(tags.get('output_tokens'))} out"
-    return f"tokens {_number(tags['tokens'])}" if "tokens" in tags else ""
+    into, out, both = (_number(tags.get(name)) for name in ("input_tokens", "output_tokens", "tokens"))
+    if into or out:
+        return f"tokens {into} in, {out} out"
+    return f"tokens {both}" if both else ""
 
 
 def _number(value: object) -> int:

@@ -144,7 +144,7 @@ _ENDPOINTS = (
     *("/v1/loop/prompts/mget", "/v1/loop/prompts/execute", "/v1/loop/prompts/execute_streaming"),
     *("/v1/loop/annotations", "/v1/loop/traces/search", "/v1/loop/traces/search_tree", "/v1/loop/spans/search"),
     *("/v1/loop/traces/list", "/v1/loop/traces/ingest", "/v1/loop/files/upload"),
-    *("/api/traces", "/api/stats", "/api/prompts", "/ping"),
+    *("/api/traces", "/api/stats", "/api/prompts", "/api/events", "/api/status", "/api/traces/" + "a" * 32, "/ping"),
 )
 _HEADERS = Message()
 _HEADERS["Authorization"] = "Bearer x"

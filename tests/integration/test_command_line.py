@@ -276,7 +276,7 @@ def test_one_trace_is_drawn_as_a_tree(tmp_path):
 
     result = run(tmp_path, "traces", TRACE_ID, "--db", "other.db")
 
-    assert result.stdout == f"trace {TRACE_ID}  1 span(s)  1.5 ms\n└─ 旅行  custom  1.5 ms  ok\n"
+    assert result.stdout == f"trace {TRACE_ID}  1 span(s)  1.5 ms\n{'█' * 24}  └─ 旅行  custom  1.5 ms  ok\n"
 
 
 def test_a_terminal_without_box_characters_is_survived(tmp_path):

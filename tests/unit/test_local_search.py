@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cozeloop_lite.local import output, span_filters, store
+from cozeloop_lite.local import output, span_filters, span_reader
 from cozeloop_lite.local.codes import Refusal
 from cozeloop_lite.local.feedback import Feedback
 from cozeloop_lite.local.rules import Arrival
 from cozeloop_lite.local.span_filters import FORM, predicate
-from cozeloop_lite.local.store import StoredSpan
+from cozeloop_lite.local.span_reader import StoredSpan
+from cozeloop_lite.local.store import Store
 from cozeloop_lite.local.typed import parse, write
 from cozeloop_lite.query.filters import Filter, all_of, any_of, written
 
@@ -442,8 +443,8 @@ def test_what_the_client_writes_is_read(filters, found):
 @pytest.fixture
 def spans(monkeypatch):
     """A store from which spans are read two by two: what is given is added."""
-    monkeypatch.setattr(store, "_CHUNK", 2)
-    kept = store.Store()
+    monkeypatch.setattr(span_reader, "_CHUNK", 2)
+    kept = Store()
 
     def add(*pairs):
         for trace_id, number in pairs:

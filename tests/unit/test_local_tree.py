@@ -156,3 +156,43 @@ def test_the_list_shows_one_line_a_trace():
     traces = [{"trace_id": "t1", "name": "root", "spans": 3, "duration_micros": 1500, "errors": 1, "warnings": 2}]
 
     assert list(render_list(traces)) == ["t1  root  3 span(s)  1.5 ms  1 error(s)  ⚠ 2"]
+
+
+def test_bars_show_when_each_span_was_at_work():
+    spans = [
+        stored_span("root", duration_micros=1000, warnings=["cut"]),
+        stored_span("first", "root", 0, duration_micros=250),
+        stored_span("last", "root", 750, duration_micros=250, status_code=1),
+        stored_span("moment", "root", 1000, duration_micros=0),
+        stored_span("before", "root", 500, duration_micros=-900),
+    ]
+
+    assert [line[:10] for line in render(spans, bars=8)][1:] == [
+        *("████████  ", "          ", "██        ", "    ▏     ", "      ██  ", "       ▏  "),
+    ]
+    assert "\x1b[31m██\x1b[0m" in "".join(render(spans, bars=8, color=True))
+
+
+@pytest.mark.parametrize("junk", [None, "x", float("nan"), float("inf"), 10**400, -(10**30)])
+def test_bars_of_any_times_are_of_one_width(junk):
+    times = {"started_at_micros": junk, "duration_micros": junk}
+    spans = [stored_span("a"), stored_span("b", **times), stored_span("c", start=1 << 62)]
+
+    for line in list(render(spans, bars=8))[1:]:
+        assert line[8:10] == "  "
+        assert set(line[:8]) <= set(" █▏")
+
+
+def test_brief_spans_are_drawn_like_whole_ones():
+    brief = {
+        "span_name": "call",
+        "span_type": "model",
+        "duration_micros": 1500,
+        "status_code": -1,
+        "error": "boom",
+        "input_tokens": 11,
+        "output_tokens": 22,
+        "tokens": 33,
+    }
+
+    assert list(render([brief]))[1] == "└─ call  model  1.5 ms  error -1  tokens 11 in, 22 out  boom"

@@ -1,0 +1,228 @@
+"""The command ``python -m cozeloop_lite traces``: what a stand-in server holds, in a terminal or for a program."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from ..terminal import has_colors
+from .api import MAX_SPANS, MAX_TRACES
+from .archive import Archive, TooMuch
+from .store import DEFAULT_DB, Store
+from .trace_search import Wanted
+from .tree import render, render_list
+
+if TYPE_CHECKING:
+    from typing import Any
+
+BAR_WIDTH = 24  # characters of the bars beside a tree
+QUIET_SECONDS = 1.0  # a trace is shown once nothing of it has arrived for so long
+_TICK_SECONDS = 0.3
+_URL_TIMEOUT_SECONDS = 10
+
+_EXAMPLES = """\
+examples:
+  python -m cozeloop_lite traces                           (what the file in this folder holds)
+  python -m cozeloop_lite traces 29392ac2486dfcfa46656416baabeac8
+  python -m cozeloop_lite traces --follow                  (and each new trace, until Ctrl-C)
+  python -m cozeloop_lite traces --json | jq .
+  python -m cozeloop_lite traces --url http://localhost:8888
+
+With --url and a server started with --token, set COZELOOP_API_TOKEN. With --json and --follow,
+each line is one trace.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to those of the command line."""
+    traces = commands.add_parser(
+        "traces",
+        help="list the stored traces, or draw one as a tree",
+        description="List the stored traces, the latest first, or draw one as a tree.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    traces.add_argument("trace_id", metavar="TRACE_ID", nargs="?", help="the trace to draw (default: list all)")
+    source = traces.add_mutually_exclusive_group()
+    source.add_argument(
+        "--db", "--store", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)"
+    )
+    source.add_argument("--url", help="ask a running stand-in server instead of a file")
+    traces.add_argument("--json", action="store_true", help="print JSON")
+    traces.add_argument("--follow", action="store_true", help="go on with what arrives, the latest last")
+    traces.add_argument("--limit", type=positive, default=50, metavar="N", help="how many (default: %(default)s)")
+    traces.set_defaults(run=run)
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is a positive number."""
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what is asked for, and return the exit code."""
+    import sqlite3
+
+    where = arguments.url or arguments.db
+    try:
+        source: _File | _Server = _Server(arguments.url) if arguments.url else _File(arguments.db)
+        since = source.changes("")["since"] if arguments.follow else ""  # of before: nothing falls between
+        found = source.trace(arguments.trace_id, arguments.json) if arguments.trace_id else source.list(arguments.limit)
+        if found is None:
+            return fail(f"no trace {arguments.trace_id!r} in {where}")
+        if arguments.follow:
+            _follow(source, arguments, found, since)
+        else:
+            _print(found, arguments)
+    except TooMuch:
+        return fail(f"trace {arguments.trace_id!r} is too large to print whole")
+    except BrokenPipeError:
+        raise  # stdout, not the source
+    except (OSError, ValueError, RecursionError, http.client.HTTPException, sqlite3.Error) as error:
+        return fail(f"cannot read traces from {where}: {reason(error)}")
+    return 0
+
+
+def _print(found: Any, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        shown = found["spans"] if arguments.trace_id else found
+        _print_lines([json.dumps(shown, ensure_ascii=False, indent=2)])
+    elif arguments.trace_id:
+        _print_lines(render(found["spans"], color=has_colors(), bars=BAR_WIDTH))
+    else:
+        _print_lines(render_list(found, color=has_colors()) if found else ["no traces yet"])
+
+
+def _print_lines(lines: Any) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _follow(source: _File | _Server, arguments: argparse.Namespace, found: Any, since: str) -> None:
+    """Print what there is, the latest last, and each trace again when it has changed and is quiet."""
+    if arguments.trace_id:
+        _print(found, arguments)
+    else:
+        for trace in reversed(found):
+            _print_one(trace, arguments)
+    restless: dict[str, tuple[float, Any]] = {}
+    while True:
+        time.sleep(_TICK_SECONDS)
+        answer = source.changes(since)
+        since, changed, now = answer["since"], answer["traces"], time.monotonic()
+        if answer["reset"]:
+            changed = reversed(source.list(MAX_TRACES))
+        for trace in changed:
+            if arguments.trace_id in (None, trace["trace_id"]):
+                restless[trace["trace_id"]] = (now, trace)
+        for trace_id in [trace_id for trace_id, (then, _) in restless.items() if now - then >= QUIET_SECONDS]:
+            trace = restless.pop(trace_id)[1]
+            if arguments.trace_id:
+                _print(source.trace(trace_id, arguments.json) or {"spans": []}, arguments)
+            else:
+                _print_one(trace, arguments)
+
+
+def _print_one(trace: Any, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        _print_lines([json.dumps(trace, ensure_ascii=False)])
+    else:
+        _print_lines(render_list([trace], color=has_colors()))
+
+
+# --- where traces are -------------------------------------------------------------------------------------------------
+
+
+class _File:
+    """The file of a server, which may be running."""
+
+    def __init__(self, db: str) -> None:
+        import sqlite3
+
+        if not os.path.isfile(db):
+            raise FileNotFoundError("there is no such file; `python -m cozeloop_lite serve` creates it")
+        self._archive = Archive(Store(db, read_only=True))
+        try:
+            self.changes = self._archive.changes
+            self.changes("")
+            self.list(1)
+        except sqlite3.OperationalError:
+            raise ValueError("it is of an older version: let `serve` open it once") from None
+
+    def list(self, limit: int) -> list[dict[str, Any]]:
+        return self._archive.page(Wanted(), None, limit)["traces"]  # type: ignore[no-any-return]
+
+    def trace(self, trace_id: str, whole: bool) -> dict[str, Any] | None:
+        return self._archive.trace(trace_id, MAX_SPANS, whole=whole)
+
+
+class _Server:
+    """A server that is running."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def list(self, limit: int) -> list[dict[str, Any]]:
+        traces: list[dict[str, Any]] = []
+        before = None
+        while len(traces) < limit:
+            asked = {"limit": min(limit - len(traces), MAX_TRACES), **({"before": before} if before else {})}
+            document = self._get(f"/api/traces?{urlencode(asked)}", "traces")
+            traces += document["traces"]
+            before = document.get("next")
+            if not before:
+                break
+        return traces
+
+    def trace(self, trace_id: str, whole: bool) -> dict[str, Any] | None:
+        try:
+            return self._get(f"/api/traces/{quote(trace_id, safe='')}{'?full=1' if whole else ''}", "spans")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            if error.code == 413:
+                raise TooMuch from None
+            raise
+
+    def changes(self, since: str) -> dict[str, Any]:
+        return self._get(f"/api/events?since={quote(since)}", "traces")
+
+    def _get(self, path: str, expected: str) -> dict[str, Any]:
+        request = urllib.request.Request(self._url + path)
+        token = os.environ.get("COZELOOP_API_TOKEN")
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is local
+        with opener.open(request, timeout=_URL_TIMEOUT_SECONDS) as response:
+            document = json.loads(response.read().decode("utf-8"))
+        found = document.get(expected) if isinstance(document, dict) else None
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise ValueError("the answer is not one of a stand-in server")
+        return document  # type: ignore[no-any-return]
+
+
+# --- failing ----------------------------------------------------------------------------------------------------------
+
+
+def fail(message: str) -> int:
+    """Say on stderr what is wrong; the exit code."""
+    sys.stderr.write(f"cozeloop_lite: {message}\n")
+    return 1
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, in words."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code}" + ("; set COZELOOP_API_TOKEN" if error.code == 403 else "")
+    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error)
