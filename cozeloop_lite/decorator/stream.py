@@ -125,7 +125,8 @@ _ATTRIBUTES = {
 
 def _iter(self: Any) -> Any:
     about = own(self)
-    return self if hasattr(type(about.source), "__next__") else about.proxy_of(iter(about.source))
+    iterator = iter(about.source)
+    return self if iterator is about.source else about.proxy_of(iterator)
 
 
 def _next(self: Any) -> Any:
@@ -135,8 +136,8 @@ def _next(self: Any) -> Any:
 
 def _aiter(self: Any) -> Any:
     about = own(self)
-    kind = type(about.source)
-    return self if hasattr(kind, "__anext__") else about.proxy_of(kind.__aiter__(about.source))
+    iterator = type(about.source).__aiter__(about.source)
+    return self if iterator is about.source else about.proxy_of(iterator)
 
 
 def _anext(self: Any) -> Any:

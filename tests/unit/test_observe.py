@@ -756,6 +756,14 @@ class Pages:
         return "".join(self.items)
 
 
+class Decoder(Stream):
+    """An iterator that ``for`` goes through in another way, as streams of client libraries do."""
+
+    def __iter__(self):
+        for item in self.items:
+            yield item.upper()
+
+
 def joined(items):
     return {"text": "".join(items)}
 
@@ -847,6 +855,22 @@ def test_leaving_the_loop_over_something_that_can_be_gone_through(client, sent):
     for _ in streaming(Pages("abc")):
         break
     assert output_of(sent("stream")) == {"text": "a"} and incomplete(sent("stream"))
+
+
+def test_an_iterator_that_has_another_for_its_loop_is_gone_through_by_that_one(client, sent):
+    stream = streaming(Decoder("abc"))
+    assert next(stream) == "a" and [*stream] == ["B", "C"]
+    assert output_of(sent("stream")) == {"text": "aBC"} and not incomplete(sent("stream"))
+
+
+def test_leaving_the_loop_over_such_an_iterator_leaves_the_stream_open(client, sent):
+    stream = streaming(Decoder("abc"))
+    for item in stream:
+        assert item == "A"
+        break
+    assert [span for span in sent() if span["span_name"] == "stream"] == []
+    assert stream.close() == "closed"
+    assert output_of(sent("stream")) == {"text": "A"} and incomplete(sent("stream"))
 
 
 def test_a_stream_that_was_read_to_its_end_is_complete_whatever_follows(client, sent):

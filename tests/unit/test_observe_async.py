@@ -1230,6 +1230,21 @@ class AsyncPages:
             yield item
 
 
+class AsyncDecoder(AsyncStream):
+    """An iterator that ``async for`` goes through in another way; the items come from one that is not async."""
+
+    def __init__(self):
+        super().__init__("")
+        self.items = iter("abc")
+
+    async def __aiter__(self):
+        for item in self.items:
+            yield item
+
+    async def __anext__(self):
+        return next(self.items)  # raises StopIteration at the end: a RuntimeError
+
+
 async def letters():
     for item in "abc":
         yield item
@@ -1253,7 +1268,7 @@ def streaming(make, options=None):
     return observe(returns, **options), plainly
 
 
-@pytest.mark.parametrize("make", [lambda: AsyncStream("abc"), AsyncPages, letters])
+@pytest.mark.parametrize("make", [lambda: AsyncStream("abc"), AsyncPages, AsyncDecoder, letters])
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_async_stream_is_recorded_as_it_is_read(client, sent, make, which):
     if which == 1 and make is letters:
