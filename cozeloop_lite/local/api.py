@@ -29,8 +29,8 @@ read the list again. ::
     {"since": "8f2c91d0-5690", "reset": false, "traces": [TRACE, ...]}
 
 ``GET /api/traces/<trace_id>``: all spans of one trace, in the order of arrival, without what is in them; at most 20,000
-or ``limit``, and ``more`` says that there are others. With ``full=1``, they are whole as in the next route, in all up
-to 64 MiB. ::
+or ``limit``, and ``more`` says that there are others. With ``full=1``, they are whole as in the next route,
+but for the ``url`` of files; in all up to 64 MiB. ::
 
     {"trace": TRACE, "more": false, "spans": [
         {"row": 17, "trace_id": "2939...", "span_id": "5a340d219f70ccaa", "parent_id": "0", "span_name": "chat",
@@ -105,6 +105,7 @@ from .answers import Answer, json_answer
 from .archive import Archive, TooMuch
 from .binding import read_object, string
 from .codes import Refusal
+from .files import image_type
 from .trace_search import STATUS, Wanted
 
 if TYPE_CHECKING:
@@ -122,11 +123,6 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_QUERY = 200  # characters of a text to look for
 MAX_TAGS = 5
 _MAX_INT = 10**18
-_IMAGES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-)
 
 
 class _Wrong(Exception):
@@ -206,9 +202,7 @@ class Api:
         file = self._archive.file(key, _one(asked, "workspace") or None)
         if file is None:
             return _missing()
-        kind = next((kind for start, kind in _IMAGES if file.content.startswith(start)), "")
-        if file.content[:4] == b"RIFF" and file.content[8:12] == b"WEBP":
-            kind = "image/webp"
+        kind = image_type(file.content)
         if kind:
             return Answer(200, kind, file.content)
         headers = (("Content-Disposition", f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"),)

@@ -56,3 +56,13 @@ def warnings(object_storage: str, has_file: Callable[[str], bool]) -> list[str]:
             text = "no file was uploaded under the key %.100r so far: the platform would show nothing there"
             found.append(text % key)
     return found
+
+
+_IMAGES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
+
+
+def image_type(content: bytes) -> str:
+    """The media type of an image that a browser may show; "" for anything else, whatever its name says."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in _IMAGES if content.startswith(start)), "")

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from ..terminal import has_colors
 from .api import MAX_SPANS, MAX_TRACES
 from .archive import Archive, TooMuch
+from .export import export, with_images
 from .store import DEFAULT_DB, Store
 from .trace_search import Wanted
 from .tree import render, render_list
@@ -32,6 +33,7 @@ _EXAMPLES = """\
 examples:
   python -m cozeloop_lite traces                           (what the file in this folder holds)
   python -m cozeloop_lite traces 29392ac2486dfcfa46656416baabeac8
+  python -m cozeloop_lite traces 29392ac2486dfcfa46656416baabeac8 --html trace.html
   python -m cozeloop_lite traces --follow                  (and each new trace, until Ctrl-C)
   python -m cozeloop_lite traces --json | jq .
   python -m cozeloop_lite traces --url http://localhost:8888
@@ -56,7 +58,9 @@ def add(commands: Any) -> None:
         "--db", "--store", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)"
     )
     source.add_argument("--url", help="ask a running stand-in server instead of a file")
-    traces.add_argument("--json", action="store_true", help="print JSON")
+    form = traces.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--html", metavar="FILE", help="write the trace as one page, to be opened without a server")
     traces.add_argument("--follow", action="store_true", help="go on with what arrives, the latest last")
     traces.add_argument("--limit", type=positive, default=50, metavar="N", help="how many (default: %(default)s)")
     traces.set_defaults(run=run)
@@ -74,13 +78,19 @@ def run(arguments: argparse.Namespace) -> int:
     import sqlite3
 
     where = arguments.url or arguments.db
+    if arguments.html and (arguments.follow or not arguments.trace_id):
+        return fail("--html takes a TRACE_ID, and no --follow")
     try:
         source: _File | _Server = _Server(arguments.url) if arguments.url else _File(arguments.db)
         since = source.changes("")["since"] if arguments.follow else ""  # of before: nothing falls between
-        found = source.trace(arguments.trace_id, arguments.json) if arguments.trace_id else source.list(arguments.limit)
+        whole = arguments.json or bool(arguments.html)
+        found: Any
+        found = source.trace(arguments.trace_id, whole) if arguments.trace_id else source.list(arguments.limit)
         if found is None:
             return fail(f"no trace {arguments.trace_id!r} in {where}")
-        if arguments.follow:
+        if arguments.html:
+            page = export(with_images(found, source.file))
+        elif arguments.follow:
             _follow(source, arguments, found, since)
         else:
             _print(found, arguments)
@@ -90,6 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise  # stdout, not the source
     except (OSError, ValueError, RecursionError, http.client.HTTPException, sqlite3.Error) as error:
         return fail(f"cannot read traces from {where}: {reason(error)}")
+    if arguments.html:
+        try:
+            with open(arguments.html, "w", encoding="utf-8", newline="\n") as file:
+                file.write(page)
+        except OSError as error:
+            return fail(f"cannot write {arguments.html}: {reason(error)}")
     return 0
 
 
@@ -166,6 +182,10 @@ class _File:
     def trace(self, trace_id: str, whole: bool) -> dict[str, Any] | None:
         return self._archive.trace(trace_id, MAX_SPANS, whole=whole)
 
+    def file(self, key: str, workspace_id: str) -> bytes | None:
+        file = self._archive.file(key, workspace_id)
+        return file and file.content
+
 
 class _Server:
     """A server that is running."""
@@ -195,17 +215,26 @@ class _Server:
                 raise TooMuch from None
             raise
 
+    def file(self, key: str, workspace_id: str) -> bytes | None:
+        try:
+            return self._read(f"/api/files/{quote(key, safe='')}?{urlencode({'workspace': workspace_id})}")
+        except urllib.error.HTTPError:
+            return None
+
     def changes(self, since: str) -> dict[str, Any]:
         return self._get(f"/api/events?since={quote(since)}", "traces")
 
-    def _get(self, path: str, expected: str) -> dict[str, Any]:
+    def _read(self, path: str) -> bytes:
         request = urllib.request.Request(self._url + path)
         token = os.environ.get("COZELOOP_API_TOKEN")
         if token:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is local
         with opener.open(request, timeout=_URL_TIMEOUT_SECONDS) as response:
-            document = json.loads(response.read().decode("utf-8"))
+            return response.read()  # type: ignore[no-any-return]
+
+    def _get(self, path: str, expected: str) -> dict[str, Any]:
+        document = json.loads(self._read(path).decode("utf-8"))
         found = document.get(expected) if isinstance(document, dict) else None
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise ValueError("the answer is not one of a stand-in server")

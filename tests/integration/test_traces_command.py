@@ -237,3 +237,49 @@ def test_limits_must_be_positive(tmp_path, arguments):
     code, said = run(tmp_path, "serve", "--port", "0", *arguments)
 
     assert (code, "is not a positive number" in said) == (2, True)
+
+
+# --- as a page ---
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
+
+
+@pytest.fixture
+def illustrated(tmp_path):
+    """A file with a trace that has an image, and a file that only says that it is one."""
+    with StandInServer(db=str(tmp_path / "a.sqlite3")) as server:
+        server.store.add_file("7", "cat", PNG)
+        server.store.add_file("7", "script", b"<script>alert(1)</script>")
+        storage = {"Attachments": [{"tos_key": key, "field": "input", "name": key, "type": "image"} for key in KEYS]}
+        send(server.url, wire_span(object_storage=json.dumps(storage)))
+        yield server
+
+
+KEYS = ("cat", "script", "missing")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_trace_becomes_one_page_with_its_images(illustrated, tmp_path, running):
+    source = ["--url", illustrated.url] if running else ["--db", str(tmp_path / "a.sqlite3")]
+    page = tmp_path / "trace.html"
+    assert run(tmp_path, "traces", TRACE_ID, "--html", str(page), *source) == ""
+    text = page.read_text(encoding="utf-8")
+    assert "greet" in text and "Content-Security-Policy" in text
+    assert re.findall(r"data:[a-z]+/[a-z]+;base64,", text) == ["data:image/png;base64,"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--html", "x.html"), "takes a TRACE_ID"),
+        ((TRACE_ID, "--html", "x.html", "--follow"), "takes a TRACE_ID"),
+        ((TRACE_ID, "--html", os.path.join("no", "such", "folder.html")), "cannot write"),
+        ((OTHER, "--html", "x.html"), "no trace"),
+    ],
+)
+def test_what_cannot_become_a_page_is_said(illustrated, tmp_path, arguments, said):
+    code, error = run(tmp_path, "traces", *arguments, "--db", "a.sqlite3")
+    assert code == 1
+    assert said in error
+    assert not (tmp_path / "x.html").exists()

@@ -12,17 +12,19 @@ import { duration, moment, number, say, sayWarning } from "./text.js";
 export async function showDetails(pane, node, start) {
   const asked = {};
   pane.asked = asked;
-  let span;
+  const slow = setTimeout(() => { if (pane.asked === asked) replace(pane, h("p", { class: "quiet" }, say("loading"))); }, 200);
   try {
-    const slow = setTimeout(() => { if (pane.asked === asked) replace(pane, h("p", { class: "quiet" }, say("loading"))); }, 200);
-    span = await api.span(node.span).finally(() => clearTimeout(slow));
+    const span = await api.span(node.span);
+    if (pane.asked === asked) draw(pane, span, node, start);
   } catch (error) {
     if (pane.asked === asked) replace(pane, h("p", { class: "error", role: "alert" }, say("failed", error.message)));
-    return;
+  } finally {
+    clearTimeout(slow);
   }
-  if (pane.asked !== asked) return;
-  const tags = tagTable(span, node);
-  replace(pane, head(span, node), problems(span, node), text("input", span, node), text("output", span, node), tags,
+}
+
+function draw(pane, span, node, start) {
+  replace(pane, head(span, node), problems(span, node), text("input", span, node), text("output", span, node), tagTable(span, node),
     systemTags(span), files(span), feedback(span), times(span, node, start), raw(span));
   pane.scrollTop = 0;
 }

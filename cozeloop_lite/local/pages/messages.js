@@ -109,7 +109,7 @@ function partView(part, files) {
 // An address may be a link, data, or the key of an uploaded file.
 export function fileView(address, name, files, what) {
   const file = (files || []).find((one) => one.key === address);
-  const real = file ? file.url : address;
+  const real = file ? String(file.url || "") : address;
   const title = name || (file && file.name) || (address.startsWith("data:") ? what : address);
   const about = file ? `, ${file.bytes === null ? say("notUploaded") : `${number(file.bytes)} B`}` : "";
   const there = !exported || real.startsWith("data:"); // an exported file has no server
