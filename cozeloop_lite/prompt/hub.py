@@ -124,7 +124,11 @@ class PromptHub:
             raise errors.ClientClosedError()
         query = _query(prompt_key, version, label)
         if not self._traceable:
-            return self._find(query, fallback).prompt
+            entry = self._cache.get(query)
+            if entry is None:
+                return self._find(query, fallback).prompt
+            self._refresher.attend()
+            return entry.copy()
         from . import spans
 
         with self._starts_spans()("PromptHub", "prompt_hub") as span:

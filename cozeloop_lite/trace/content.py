@@ -14,34 +14,39 @@ if TYPE_CHECKING:
 
 def snapshot(span: Span, field: str, value: Any) -> str | None:
     """The text of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span."""
-    owner = span._owner
+    limit = chars = span._owner.text_chars
     extra = span._extra
-    if extra is None:
-        if type(value) is str and len(value) <= owner.text_chars:
-            return value
-        extra = span._extra = {}
-    limit = owner.text_chars
-    if extra.get("ultra_large_report", owner.ultra_large_report):
+    ultra = span._owner.ultra_large_report
+    if extra is not None:
+        ultra = extra.get("ultra_large_report", ultra)
+        for kept in ("files", "notes"):  # of what was set before
+            if kept in extra:
+                extra[kept].pop(field, None)
+    if ultra:
         limit = media.MAX_FILE_BYTES
-    files: dict[str, media.Lifter] = extra.setdefault("files", {})
-    files.pop(field, None)
-    extra.get("notes", {}).pop(field, None)
-    if issubclass(type(value), str):  # isinstance() would ask the object, which may fail
-        text: str | None = value if type(value) is str else values.to_text(value, limit)
-    else:
-        lifter = media.Lifter(field, lambda: file_prefix(span))
-        try:
-            value = lifter.lift(value)
-        except Exception as problem:  # noqa: BLE001 - a foreign object that fails when it is looked at
-            logger.warn("the files in an %s are not uploaded: %r", field, problem)
+    if type(value) is str:
+        text: str | None = value
+    elif issubclass(type(value), str) or media.has_none(value):  # isinstance() would ask the object, which may fail
         text = values.to_text(value, limit)
-        if lifter.parts or lifter.notes:
-            files[field] = lifter
+    else:
+        text = values.to_text(_without_files(span, field, value), limit)
     if text is not None and len(text) > limit:
-        if limit > owner.text_chars:
-            extra.setdefault("notes", {})[field] = "%s: more than the %d bytes of a file" % (field, limit)
-        return text[: owner.text_chars]  # nobody will look at the rest, so it is not kept in memory
+        if limit > chars:
+            notes = span._extras().setdefault("notes", {})
+            notes[field] = "%s: more than the %d bytes of a file" % (field, limit)
+        return text[:chars]  # nobody will look at the rest, so it is not kept in memory
     return text
+
+
+def _without_files(span: Span, field: str, value: Any) -> Any:
+    lifter = media.Lifter(field, lambda: file_prefix(span))
+    try:
+        value = lifter.lift(value)
+    except Exception as problem:  # noqa: BLE001 - a foreign object that fails when it is looked at
+        logger.warn("the files in an %s are not uploaded: %r", field, problem)
+    if lifter.parts or lifter.notes:
+        span._extras().setdefault("files", {})[field] = lifter
+    return value
 
 
 def weight(span: Span) -> int:

@@ -23,8 +23,9 @@ SHOWN_CHARS = 1000  # of a text that goes up as a file (contract siblings.md 2.8
 
 # Where a model's input and output has messages, where a message has parts, and where a part has its content.
 _LISTS = ("messages", "choices", "input", "output", "prompts", "templates")
-_LIST_NAMES = frozenset(_LISTS)
 _PARTS = ("parts", "content")
+_SEQUENCES = frozenset([list, tuple])
+_WITHOUT_FIELDS = frozenset([list, tuple, bool, int, float])
 _HOLDERS = (  # (field of the part, field inside it, kind)
     ("image_url", "url", "image"),
     ("file_url", "url", "file"),
@@ -51,6 +52,28 @@ class Part:
         self.data = data
 
 
+def has_none(value: Any) -> bool:
+    """Whether it is plain at a glance that ``value`` has no parts: no messages, or messages of nothing but text.
+
+    That is nearly always so, and seen in a fraction of the time that a :class:`Lifter` takes (0.5 µs instead of 3).
+    """
+    if type(value) is not dict:
+        return type(value) in _WITHOUT_FIELDS
+    try:
+        for name in _LISTS:
+            items: Any = value.get(name)
+            if type(items) in _SEQUENCES and len(items) <= MAX_WALKED:
+                for item in items:
+                    if type(item) is dict:
+                        if "parts" in item or "message" in item or type(item.get("content")) in _SEQUENCES:
+                            return False
+                    elif type(item) is not str:
+                        return False
+        return True
+    except Exception:  # noqa: BLE001 - a key that fails when it is compared
+        return False
+
+
 class Lifter:
     """Takes the parts out of one value; :attr:`parts` has them afterwards.
 
@@ -68,8 +91,6 @@ class Lifter:
 
     def lift(self, value: Any) -> Any:
         """``value`` with keys in the place of its parts; ``value`` itself when it has none."""
-        if type(value) is dict and _LIST_NAMES.isdisjoint(value):  # the usual case, found out in one step
-            return value
         for name in _LISTS:
             items = _get(value, name)
             if type(items) in (list, tuple) and len(items) <= MAX_WALKED:
@@ -213,7 +234,7 @@ def decode(data: str) -> bytes | None:
             return None
         encoded = data[: start - 1].lower().replace(" ", "").endswith(";base64")
     payload = data[start:]
-    if encoded and len(payload) % 4 == 0 and _BASE64.match(payload):  # the usual case: megabytes, and not a copy more
+    if encoded and len(payload) % 4 == 0 and re.match(_BASE64, payload):  # the usual case: megabytes, and no copy more
         return binascii.a2b_base64(payload) or None
     try:
         raw = unquote_to_bytes(payload) if "%" in payload else payload.encode("utf-8")
@@ -225,7 +246,7 @@ def decode(data: str) -> bytes | None:
         return None
 
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}\Z")
+_BASE64 = r"[A-Za-z0-9+/]*={0,2}\Z"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 

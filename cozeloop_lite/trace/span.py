@@ -176,8 +176,7 @@ class Span(SpanContext):
         if not self._recording:
             return
         try:
-            for key, value in list(tag_kvs.items()):
-                tags.put(self, key, value)
+            tags.put_all(self, tag_kvs)
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
             logger.warn("set_tags() takes a dict, and failed on %s: %s", values.type_name(tag_kvs), problem)
 

@@ -9,7 +9,7 @@ from . import values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Mapping
 
     from .span import Span
 
@@ -19,26 +19,46 @@ TEXT_TAGS = frozenset(["user_id", "message_id", "thread_id"])
 COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_first_resp", "latency_first_resp"])
 FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
 _CHECKED = TEXT_TAGS | COUNT_TAGS | {"input", "output"}
+_AS_THEY_ARE = frozenset([bool, int, float])
+_MOST = MAX_TAGS + len(FIRST_TAGS)
 
 
 def put(span: Span, key: Any, value: Any) -> None:
     """Set one tag of a span that is recording; ``None`` is absence. Never raises."""
     if type(key) is not str:
         key = values.error_text(key)
+    kind = type(value)
     if key in _CHECKED:
-        value = _checked(span, key, value)
-    else:
+        if kind is not int or value < 0 or key not in COUNT_TAGS:  # the usual case of those is a count that is one
+            value = _checked(span, key, value)
+    elif kind not in _AS_THEY_ARE:
         value = values.tag_value(value, span._owner.tag_chars)
     if value is None:
         return
     tags = span._tags
     # Once there are 50 ordinary tags, a further one is only of interest by its name: it is kept out of memory.
-    if len(tags) >= MAX_TAGS + len(FIRST_TAGS) and key not in tags and key not in FIRST_TAGS:
+    if len(tags) >= _MOST and key not in tags and key not in FIRST_TAGS:
         left_out = span._extras().setdefault("left_out", [])
         if len(left_out) < MAX_TAGS:
             left_out.append(key)
         return
     tags[key] = value
+
+
+def put_all(span: Span, given: Mapping[Any, Any]) -> None:
+    """:func:`put` for each; in less than half the time, where a tag needs no looking at."""
+    tags, chars = span._tags, span._owner.tag_chars
+    for key, value in list(given.items()):
+        kind = type(value)
+        if (
+            (kind in _AS_THEY_ARE or (kind is str and len(value) <= chars))
+            and type(key) is str
+            and key not in _CHECKED
+            and len(tags) < MAX_TAGS
+        ):
+            tags[key] = value
+        else:
+            put(span, key, value)
 
 
 def _checked(span: Span, key: str, value: Any) -> Any:

@@ -8,7 +8,6 @@ work as the text that can be sent of it.
 
 from __future__ import annotations
 
-import base64
 import codecs
 import collections
 import collections.abc
@@ -49,11 +48,11 @@ def to_text(value: Any, limit: int) -> str | None:
         form = value if kind in _JSON_TYPES else plain(value)
         if isinstance(form, str):
             return str.__str__(form)[: limit + 1]
-        weigher = _Weigher(limit)
-        if weigher.heavy(form):
+        left, foreign = _weighed(form, limit)
+        if left < 0:
             return _first_part(form, limit)
-        # What the weigher could not look into is weighed as the encoder comes to it.
-        text = _encoder_with(weigher.plain).encode(form) if weigher.foreign else _encode(form)
+        # What could not be looked into is weighed as the encoder comes to it.
+        text = _encoder_with(_Weigher(left).plain).encode(form) if foreign else _encode(form)
         return text if len(text) <= limit else text[: limit + 1]
     except Exception:  # noqa: BLE001 - whatever a foreign object does, the slow way survives it
         return _slow_text(value, limit)
@@ -176,54 +175,73 @@ def _encoder_with(default: Callable[[Any], Any]) -> json.JSONEncoder:
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
 
 
+def encoder(default: Callable[[Any], Any] | None) -> Callable[[Any], str]:
+    """A function that writes a value as :func:`_encoder_with` does, but in which nobody looks for cycles.
+
+    ``JSONEncoder.encode`` makes a new encoder in C each time, which takes longer than to write two messages with it.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter other than CPython
+        return _encoder_with(default).encode  # type: ignore[arg-type]
+    chunks = make(None, default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
 _encoder = _encoder_with(plain)
-_encode = _encoder.encode
+_encode = encoder(plain)  # of what the weigher has looked through, where a cycle would have been too deep or too much
+
+
+def _weighed(value: Any, left: int) -> tuple[int, bool]:
+    """What is left of so many characters after the JSON of ``value``, about, and whether there are objects in it, whose
+    form the encoder asks for. Below 0 it is too much, and was looked at no further.
+
+    Raises ValueError for what has to go the slow way: a long integer, a deep nest.
+    """
+    foreign = False
+    level, depth = [value], 0
+    while level:
+        inner: list[Any] = []
+        for item in level:  # of a megabyte these are some 10,000, and the caller waits
+            kind = type(item)
+            if kind is str:
+                left -= len(item)
+                continue
+            if kind not in _JSON_TYPES:
+                kind = _encoded_as(kind)
+                if kind is object:
+                    foreign = True
+                    continue
+                if kind is str:
+                    left -= len(item)
+            if kind is dict:
+                left -= 4 * len(item)
+                if left >= 0:
+                    inner += dict.values(item)
+            elif kind is list or kind is tuple:
+                left -= 2 * len(item)
+                if left >= 0:
+                    inner += item
+            elif kind is int and not -_BIG_INT < item < _BIG_INT:
+                raise ValueError("too long to write in decimal")
+        if left < 0:
+            break
+        level = inner
+        depth += 1
+        if depth > FAST_DEPTH:
+            raise ValueError("nested too deeply")
+    return left, foreign
 
 
 class _Weigher:
-    """Finds out whether the JSON of a value has more than about ``limit`` characters, by looking at no more of it."""
+    """:func:`plain` for the encoder, with ValueError as soon as it all gets too heavy."""
 
-    def __init__(self, limit: int) -> None:
-        self._left = limit
-        self.foreign = False  # whether there are objects, whose form the encoder asks for
-
-    def heavy(self, value: Any) -> bool:
-        """Whether it is. Raises ValueError for what has to go the slow way: a long integer, a deep nest."""
-        left = self._left
-        level, depth = [value], 0
-        while level:
-            inner: list[Any] = []
-            for item in level:
-                kind = type(item)
-                if kind not in _JSON_TYPES:
-                    kind = _encoded_as(kind)
-                    self.foreign = self.foreign or kind is object
-                if kind is str:
-                    left -= len(item)
-                elif kind is dict:
-                    left -= 4 * len(item)
-                    if left >= 0:
-                        inner += dict.values(item)
-                elif kind is list or kind is tuple:
-                    left -= 2 * len(item)
-                    if left >= 0:
-                        inner += item
-                elif kind is int and not -_BIG_INT < item < _BIG_INT:
-                    raise ValueError("too long to write in decimal")
-                if left < 0:
-                    return True
-            level = inner
-            depth += 1
-            if depth > FAST_DEPTH:
-                raise ValueError("nested too deeply")
+    def __init__(self, left: int) -> None:
         self._left = left
-        return False
 
     def plain(self, value: Any) -> Any:
-        """:func:`plain` for the encoder, with ValueError as soon as it all gets too heavy."""
         form = plain(value)
-        self._left -= 2
-        if self.heavy(form):
+        self._left, _ = _weighed(form, self._left - 2)
+        if self._left < 0:
             raise ValueError("too much to write")
         return form
 
@@ -334,7 +352,9 @@ def _bytes_text(data: bytes | bytearray | memoryview) -> str:
         # Not final: the cut may have gone through a character.
         return codecs.utf_8_decode(data, "strict", len(data) < MAX_COPIED)[0]
     except UnicodeDecodeError:
-        return base64.b64encode(data).decode("ascii")
+        import binascii
+
+        return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def _sorted(items: set[Any] | frozenset[Any]) -> list[Any]:

@@ -135,14 +135,14 @@ def test_a_key_may_have_any_characters(hub, platform, name):
 
 
 def test_the_callers_copy_is_the_callers(hub):
-    first = hub.get("greeting")
-    first.prompt_template.messages[0].content = "changed"
-    first.prompt_template.messages.append(None)
-    first.llm_config.temperature = 2
-    second = hub.get("greeting")
-    assert text_of(second) == "hello"
-    assert len(second.prompt_template.messages) == 1
-    assert second.llm_config.temperature == 0.7
+    for _ in range(3):  # fetched, then at hand
+        prompt = hub.get("greeting")
+        assert text_of(prompt) == "hello"
+        assert len(prompt.prompt_template.messages) == 1
+        assert prompt.llm_config.temperature == 0.7
+        prompt.prompt_template.messages[0].content = "changed"
+        prompt.prompt_template.messages.append(None)
+        prompt.llm_config.temperature = 2
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def finish(client):
         data = encode(span, limits)
         assert len(data) <= MAX_SPAN_BYTES
         wire = decode(data)
+        assert data == json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode("utf-8")  # no key twice
         check(wire, limits)
         return wire
 
@@ -345,12 +346,49 @@ def test_a_million_tags_are_not_kept(span, finish):
     assert cut_off(wire)
 
 
+def test_a_long_text_is_not_kept_until_the_span_is_sent(span):
+    span.set_tags({"a": "x" * 1_000_000})
+    span.set_model_name("x" * 1_000_000)
+    assert max(map(len, span._tags.values())) <= VALUE_BYTES + 1
+
+
 def test_system_tags_are_bounded_in_number(span, finish):
     span.set_system_tags({"k%d" % number: "x" * 5000 for number in range(2000)})
     span.set_system_tags({"env": "prod"})
     wire = finish(span)
     assert cut_off(wire)
     assert runtime(wire)["language"] == "python"
+
+
+def test_a_key_that_is_equal_once_it_is_mended_gives_way(span, finish):
+    span.set_tags({chr(0xD800): 1, "�": 2, chr(0xDFFF): 3})
+    assert finish(span)["tags_long"] == {"�": 2}
+
+
+def test_a_lone_surrogate_beside_too_long_a_text_costs_nothing_but_itself(span, finish):
+    span.set_input("\ud800")
+    span.set_output("\x00" * TEXT_BYTES)
+    assert finish(span)["input"] == "�"
+
+
+@pytest.mark.parametrize(("given", "sent"), [("\ud800", "�"), ("a\ud83d\ude00", "a😀"), ("\ude00\ud83d", "��")])
+def test_lone_surrogates_cost_nothing_but_themselves_wherever_they_are(client, finish, given, sent):
+    span = client.start_span(given, given)
+    span.set_input(given)
+    span.set_output([given])
+    span.set_tags({given: given})
+    span.set_system_tags({given: given})
+    span.set_log_id(given)
+    span.set_service_name(given)
+    span.set_runtime({"library": given})
+    span.set_tags(number_tags(50))
+    span.set_tags({given + "later": 1})
+    wire = finish(span)
+    assert [wire[name] for name in ("span_name", "span_type", "input", "log_id", "service_name")] == [sent] * 5
+    assert (wire["output"], wire["tags_string"]) == ('["%s"]' % sent, {sent: sent})
+    assert wire["system_tags_string"][sent] == sent
+    assert runtime(wire)["library"] == sent
+    assert cut_off(wire) == [sent + "later", "k49"]
 
 
 # -- how long -------------------------------------------------------------------------------------------------------

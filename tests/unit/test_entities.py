@@ -450,6 +450,14 @@ def test_json_is_copied_whatever_it_is(document):
     assert not insides(other) & insides(document)
 
 
+def test_the_plain_messages_from_a_mold_are_independent_too():
+    plain = {"prompt_template": {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}}
+    make = mold(Prompt.from_dict(plain))
+    for message in make().prompt_template.messages:
+        message.content = "changed"
+    assert make() == Prompt.from_dict(plain)
+
+
 def test_the_copies_from_a_mold_are_independent_of_each_other_and_like_any_prompt():
     make = mold(full())
     first, second = make(), make()

@@ -100,7 +100,9 @@ def test_any_text_is_a_data_url_or_not_and_nothing_else(text):
 
 @pytest.mark.parametrize("where", ["parts", "content"])
 @pytest.mark.parametrize("kind", ["image_url", "file_url", "audio_url", "video_url"])
-@pytest.mark.parametrize("url", [PNG, b"picture", bytearray(b"picture"), memoryview(b"picture")], ids=repr)
+@pytest.mark.parametrize(
+    "url", [PNG, b"picture", bytearray(b"picture"), memoryview(b"picture")], ids=lambda url: type(url).__name__
+)
 def test_every_kind_of_part_is_uploaded_and_replaced_by_its_key(where, kind, url):
     text, files, storage, _ = files_of(messages(part(url, kind, name="n"), where=where))
     (key,) = files.uploads
@@ -194,6 +196,71 @@ def test_values_of_another_shape_are_left_alone(value):
     lifted, lifter = lift(value)
     assert lifted is value
     assert not lifter.parts
+
+
+# -- seen at a glance -------------------------------------------------------------------------------------------------
+
+contents = st.one_of(
+    st.text(max_size=3),
+    st.none(),
+    st.integers(),
+    st.lists(st.sampled_from([part(PNG), part("https://x/y"), {"type": "text", "text": "t"}, "text"]), max_size=2),
+    st.lists(st.just(part(PNG)), max_size=1).map(tuple),
+)
+fields = st.dictionaries(st.sampled_from(["role", "content", "parts", "tool_calls"]), contents, max_size=3)
+items = st.one_of(
+    fields,
+    st.fixed_dictionaries({"message": st.one_of(fields, st.text(max_size=3))}),
+    st.sampled_from(["text", 1, None, (), ModelMessage(role="user", content="x"), object()]),
+    st.just(ModelMessage(parts=[ModelMessagePart(image_url=ModelImageURL(url=PNG))])),
+)
+conversations = st.dictionaries(
+    st.sampled_from(["messages", "choices", "input", "output", "prompts", "templates", "other"]),
+    st.one_of(st.lists(items, max_size=3), st.lists(items, max_size=3).map(tuple), contents),
+    max_size=3,
+)
+
+
+@settings(max_examples=500)
+@given(st.one_of(conversations, items, st.lists(conversations, max_size=2)))
+def test_what_has_no_parts_at_a_glance_has_none(value):
+    if media.has_none(value):
+        lifted, lifter = lift(value)
+        assert lifted is value
+        assert lifter.parts == lifter.notes == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": [1]},
+        {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "tool_calls": [1]}]},
+        {"choices": ({"index": 0, "content": "hi"},), "input": "text", "output": ["text"]},
+        {"messages": list(range(media.MAX_WALKED + 1))},
+        [{"messages": [part(PNG)]}],
+        5,
+    ],
+)
+def test_the_usual_values_are_seen_to_have_none(value):
+    assert media.has_none(value)
+
+
+@pytest.mark.parametrize(
+    "value", [messages(part(PNG)), messages(part(PNG), where="content"), {"choices": [{"message": {}}]}, ModelInput()]
+)
+def test_what_may_have_parts_is_looked_at(value):
+    assert not media.has_none(value)
+
+
+def test_a_key_that_fails_when_it_is_compared_is_not_looked_at_twice():
+    class Key(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            raise ValueError("compared")
+
+    assert not media.has_none({Key("messages"): [{"content": "hi"}]})
 
 
 def test_the_same_bytes_go_up_once():

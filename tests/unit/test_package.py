@@ -89,6 +89,23 @@ def test_importing_loads_next_to_nothing():
     assert out == ["cozeloop_lite", "cozeloop_lite.logger", "cozeloop_lite.process"]
 
 
+def test_a_first_span_loads_nothing_for_requests():
+    out, _ = run("""
+    import sys
+
+    heavy = {"urllib3", "jinja2", "ssl", "dataclasses", "urllib.parse", "base64", "email"}
+    for name in heavy:
+        sys.modules.pop(name, None)  # the environment may have loaded some for itself
+    import cozeloop_lite
+
+    for url in ("http://127.0.0.1:8888", "https://loop.example.com"):
+        client = cozeloop_lite.new_client(workspace_id="7", api_token="t", api_base_url=url)
+        client.start_span("step", "custom").discard()
+    print(*sorted(heavy & set(sys.modules)))
+    """, PACKAGE.parent)
+    assert out == []
+
+
 def test_importing_starts_no_thread():
     out, _ = run("""
     import threading

@@ -1,0 +1,108 @@
+"""The texts of a span as they are sent: masked, cut to whole characters, and the files that go in their place.
+
+Pure functions of a finished span, run on the daemon thread.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .. import logger
+from . import media
+from .content import file_prefix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Container, Mapping, Sequence
+
+    from .encoding import Limits
+    from .span import Span
+
+_NO_EXTRA: dict[str, Any] = {}
+
+
+def cut(text: str, limit: int, name: str, cut_off: list[str]) -> str:
+    """``text`` in at most ``limit`` bytes of UTF-8, whole characters; if that cuts it, ``cut_off`` gets ``name``.
+
+    What is short may still have lone surrogates; that is seen to when it is encoded, as all of it is.
+    """
+    if len(text) * 4 <= limit:
+        return text
+    if text.isascii():
+        if len(text) <= limit:
+            return text
+        kept = text[:limit]
+    else:
+        text = clean(text)
+        data = text.encode("utf-8")
+        if len(data) <= limit:
+            return text
+        kept = data[:limit].decode("utf-8", "ignore")
+    cut_off.append(name)
+    return kept
+
+
+def clean(text: str) -> str:
+    """``text`` without lone surrogates, which UTF-8 does not have: pairs are joined, the rest becomes U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Content:
+    """The texts of a span as they are sent, and the files that go with them."""
+
+    # Nearly all spans have two texts and nothing of these.
+    storage = ""
+    uploads: Mapping[str, bytes] = {}
+    notes: Sequence[str] = ()
+    cut_off: Sequence[str] = ()
+
+    def __init__(self, span: Span, limits: Limits) -> None:
+        self.texts = {"input": span._input or "", "output": span._output or ""}
+        extra = span._extra
+        if extra is None:
+            if limits.mask is None and not limits.ultra_large_report:
+                return
+            extra = _NO_EXTRA
+        noted: list[str] = []
+        ultra = extra.get("ultra_large_report", limits.ultra_large_report)
+        lifters = extra.get("files") or {}
+        notes = extra.get("notes") or {}
+        files = media.Files(file_prefix(span)) if ultra or lifters else None
+        if files is not None:
+            for field, lifter in lifters.items():
+                self.texts[field] = files.place(self.texts[field], lifter.parts)
+                noted.extend(lifter.notes)
+        if limits.mask is not None:  # after what turned out to be no file was put back
+            self._mask(limits, lifters)
+        if files is not None:
+            self._split_off(files, limits.text_bytes if ultra else 0, notes)
+            noted.extend(files.notes)
+        noted.extend(notes.values())
+        self.notes = noted
+
+    def _mask(self, limits: Limits, lifters: dict[str, media.Lifter]) -> None:
+        for field, text in self.texts.items():
+            keys = [part.key for part in lifters[field].parts] if field in lifters else []
+            # Not the keys of files: a mask may take their digits for something secret.
+            pieces = re.split("(%s)" % "|".join(keys), text) if keys else [text]
+            masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
+            self.texts[field] = "".join(masked)
+
+    def _split_off(self, files: media.Files, large_bytes: int, too_large: Container[str]) -> None:
+        for field, text in self.texts.items():
+            if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
+                self.texts[field] = files.large(field, clean(text), large_bytes)
+        self.storage, without_room = files.storage()
+        for key in without_room:
+            for field in self.texts:
+                self.texts[field] = self.texts[field].replace(key, "(not uploaded: one file more than a span can have)")
+        if without_room:
+            logger.warn("a span has more files than the platform can store with it: see its system tag cut_off")
+        self.uploads = files.uploads
+        self.cut_off = files.left_out
