@@ -38,11 +38,12 @@ MAX_STATE_CHARS = 512  # W3C Trace Context 3.3.1.5
 MAX_HEADERS = 1000  # looked at in one call
 
 _WANTED = frozenset([COZELOOP_TRACEPARENT.lower(), COZELOOP_TRACESTATE.lower(), TRACEPARENT, TRACESTATE, BAGGAGE])
+# Patterns, compiled with the first header instead of with the import.
 # CozeLoop: four parts, ids in any case, version and flags unchecked (contract siblings.md 2.9).
-_COZELOOP_PARENT = re.compile(r"[^-]*-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([^-]*)\Z")
+_COZELOOP_PARENT = r"[^-]*-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([^-]*)\Z"
 # W3C Trace Context 3.2.2: version ff is invalid, version 00 ends after the flags, later ones may go on.
-_W3C_PARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z", re.S)
-_STATE = re.compile(r"[\x20-\x7e]*\Z")
+_W3C_PARENT = r"(?s)(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z"
+_STATE = r"[\x20-\x7e]*\Z"
 
 
 class TraceInfo:
@@ -235,11 +236,11 @@ def _read_parent(found: dict[str, str]) -> tuple[TraceInfo, int]:
     own = found.get(COZELOOP_TRACEPARENT.lower())
     w3c = found.get(TRACEPARENT)
     if own:
-        match = _COZELOOP_PARENT.match(own)
+        match = re.match(_COZELOOP_PARENT, own)
         trace_hex, span_hex, flags = match.groups() if match else ("0", "0", "")
         sampled: bool | None = flags != "00"
     elif w3c:
-        match = _W3C_PARENT.match(w3c)
+        match = re.match(_W3C_PARENT, w3c)
         if match and match.group(1) == "00" and match.group(5):
             match = None
         trace_hex, span_hex = (match.group(2), match.group(3)) if match else ("0", "0")
@@ -251,7 +252,7 @@ def _read_parent(found: dict[str, str]) -> tuple[TraceInfo, int]:
         logger.warn("a malformed %s header starts a new trace", COZELOOP_TRACEPARENT if own else TRACEPARENT)
         return NEW_TRACE, 0
     state = found.get(TRACESTATE, "")
-    if len(state) > MAX_STATE_CHARS or not _STATE.match(state):
+    if len(state) > MAX_STATE_CHARS or not re.match(_STATE, state):
         state = ""
     return TraceInfo(trace_id, sampled, state), span_id
 
