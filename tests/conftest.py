@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 
@@ -18,6 +19,29 @@ settings.register_profile(
     "cozeloop_lite", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("cozeloop_lite")
+
+
+def pytest_collection_finish():
+    """The tests themselves are none of the garbage collector's business: what looks for garbage gets done quickly."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_report_to_serializable():
+    """Lone surrogates, which some tests say and log, do not pass from one process of pytest-xdist to the other."""
+    outcome = yield
+    outcome.force_result(_without_surrogates(outcome.get_result()))
+
+
+def _without_surrogates(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_without_surrogates, value))
+    return value
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from glob import glob
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 7)
+PARALLEL = ("-n", "2", "--dist", "loadfile")  # as in the Makefile
 OLD_URLLIB3, NEW_URLLIB3 = "urllib3>=1.26,<2", "urllib3>=2,<3"
 
 
@@ -86,7 +87,7 @@ def main() -> int:
         label = "CPython %d.%d, %s" % (version[0], version[1], urllib3)
         print("\n=== %s" % label, flush=True)
         python = environment(found[version], version, urllib3)
-        command = [python, "-m", "pytest", *args.pytest]
+        command = [python, "-m", "pytest", *PARALLEL, *args.pytest]
         if subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ROOT}).returncode:
             failed.append(label)
     print("\n%d runs, %d failed%s" % (len(runs), len(failed), ": " + "; ".join(failed) if failed else ""))

@@ -74,11 +74,9 @@ def settings(server):
     }
 
 
-def test_the_program_runs_with_the_official_package(server):
-    interpreter = official.python()
-    if interpreter is None:
-        pytest.skip("the official client is not installed")
-    done = official.run(interpreter, PROGRAM, **settings(server))
+@pytest.mark.compat
+def test_the_program_runs_with_the_official_package(server, official_python):
+    done = official.run(official_python, PROGRAM, **settings(server))
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
     out = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
     assert out["formatted"] == FORMATTED

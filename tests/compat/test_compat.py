@@ -1,17 +1,14 @@
 """The same program through the official client and through cozeloop_lite sends the same, but for differences.py.
 
-The official client lives in an environment of its own: the interpreter named by COZELOOP_COMPAT_PYTHON, or else
-.venvs/official in the repository, made by the first run.
+The official client lives in an environment of its own: official.py finds or makes it.
 """
 
 from __future__ import annotations
 
 import copy
-import glob
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import Any, NamedTuple
@@ -26,9 +23,6 @@ pytestmark = pytest.mark.compat
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SCENARIO = os.path.join(HERE, "scenario.py")
-VENV = os.path.join(ROOT, ".venvs", "official")
-OFFICIAL_NEEDS = (3, 8)  # Requires-Python of cozeloop 0.1.28: >=3.8,<4.0
-INSTALL_SECONDS = 300
 SCENARIO_SECONDS = 60
 
 FIELDS = {
@@ -82,56 +76,6 @@ def _shorten(value: Any) -> str:
 
 
 # --- the two libraries ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def official_python() -> str:
-    """An interpreter that has the official client."""
-    given = os.environ.get("COZELOOP_COMPAT_PYTHON")
-    if given:
-        return given
-    python = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
-    if os.path.exists(python) and _succeeds([python, "-c", "import cozeloop"]):
-        return python
-    base = _interpreter_for_official()
-    if base is None:
-        pytest.skip("the official client needs CPython {}.{} or later and none is here".format(*OFFICIAL_NEEDS))
-    for command in (
-        [base, "-m", "venv", "--clear", VENV],
-        [python, "-m", "pip", "install", "--disable-pip-version-check", "cozeloop"],
-        [python, "-c", "import cozeloop"],
-    ):
-        result = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=INSTALL_SECONDS,
-            env=_environment(without=("python",)),
-        )
-        if result.returncode != 0:
-            pytest.fail(
-                "the official client can not be installed (set COZELOOP_COMPAT_PYTHON to an interpreter that has it):\n"
-                f"{' '.join(command)}\n{result.stdout.decode(errors='replace')[-3000:]}",
-                pytrace=False,
-            )
-    return python
-
-
-def _interpreter_for_official() -> str | None:
-    if sys.version_info >= OFFICIAL_NEEDS:
-        return sys.executable
-    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser(os.path.join("~", ".pyenv"))
-    candidates = [shutil.which(f"python3.{minor}") for minor in range(13, OFFICIAL_NEEDS[1] - 1, -1)]
-    candidates += sorted(glob.glob(os.path.join(pyenv, "versions", "3.*", "bin", "python")), reverse=True)
-    check = f"import sys, venv; sys.exit(sys.version_info < {OFFICIAL_NEEDS})"
-    return next((python for python in candidates if python and _succeeds([python, "-c", check])), None)
-
-
-def _succeeds(command: list[str]) -> bool:
-    try:
-        return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60) == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
 
 
 def _environment(*, without: tuple[str, ...]) -> dict[str, str]:

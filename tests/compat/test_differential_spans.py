@@ -1,8 +1,7 @@
 """Made-up spans are sent the same by the official client and by this library, but for the written faults of the former.
 
 Each side runs official_side.py with one seed, in a process of its own, against a server that records. The suite makes
-300 spans; ``DIFFERENTIAL_SPANS=10000 DIFFERENTIAL_SEED=2`` in the environment makes others. Skipped where the official
-client is not installed (official.py says where it is looked for).
+300 spans; ``DIFFERENTIAL_SPANS=10000 DIFFERENTIAL_SEED=2`` in the environment makes others.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from compat import official
 from compat.differences import ABSENT, Difference, is_compact, is_one_of
 from compat.test_compat import FIELDS, Mismatch
 from support.recording import RecordingServer
+
+pytestmark = pytest.mark.compat
 
 SPANS = int(os.environ.get("DIFFERENTIAL_SPANS", "300"))
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", "1"))
@@ -145,11 +146,8 @@ def differences(official_spans: dict[str, Any], lite_spans: dict[str, Any]) -> l
 
 
 @pytest.fixture(scope="module")
-def both() -> tuple[dict[str, Any], dict[str, Any]]:
-    interpreter = official.python()
-    if interpreter is None:
-        pytest.skip("the official client is not installed")
-    return sent_by(interpreter, "cozeloop"), sent_by(sys.executable, "cozeloop_lite", PYTHONPATH=official.ROOT)
+def both(official_python: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return sent_by(official_python, "cozeloop"), sent_by(sys.executable, "cozeloop_lite", PYTHONPATH=official.ROOT)
 
 
 @pytest.fixture(scope="module")

@@ -269,11 +269,9 @@ def test_the_models_have_the_methods_that_programs_call() -> None:
         assert callable(getattr(Entity, name))
 
 
-def test_the_written_surface_is_that_of_the_official_package() -> None:
-    interpreter = official.python()
-    if interpreter is None:
-        pytest.skip("the official client is not installed")
-    done = official.run(interpreter, os.path.join(official.HERE, "read_official.py"), "cozeloop")
+@pytest.mark.compat
+def test_the_written_surface_is_that_of_the_official_package(official_python: str) -> None:
+    done = official.run(official_python, os.path.join(official.HERE, "read_official.py"), "cozeloop")
     assert done.returncode == 0, done.stderr.decode()
     with open(WRITTEN, encoding="utf-8") as file:
         written = json.load(file)

@@ -13,5 +13,5 @@ readers are in ``readers.py``. Three drivers feed them:
     does not install everywhere: ``pip install atheris urllib3 jinja2 PyJWT cryptography`` in an environment of its own.
 
 ``test_fuzz_short.py``
-    A few thousand inputs for each reader, by hypothesis and from the first driver, among the tests.
+    A thousand inputs for each reader, by hypothesis and from the first driver, among the tests.
 """

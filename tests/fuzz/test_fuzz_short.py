@@ -1,7 +1,7 @@
-"""Everything that reads bytes from outside, with a few thousand hostile inputs each: nothing undocumented comes of it.
+"""Everything that reads bytes from outside, with a thousand hostile inputs each: nothing undocumented comes of it.
 
-The same ones in each run. ``make fuzz`` tries a million of each; a bug it finds is fixed with a test beside those of
-the module.
+The same ones in each run, ten times as many in ``make test THOROUGH=1``. ``make fuzz`` tries a million of each; a bug
+it finds is fixed with a test beside those of the module.
 """
 
 from __future__ import annotations
@@ -12,31 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from . import inputs, running
+from support.effort import tries
+
+from . import inputs
 from .readers import READERS
 
-COUNT = 2000  # mutated examples for each reader
+COUNT = tries(1000, thorough=10_000)  # mutated examples for each reader
 SLOW_ONES = {  # of which fewer are enough here
-    **dict.fromkeys(("answer stream", "prompt", "result", "span", "param"), 1000),
-    **dict.fromkeys(("inject", "snapshot", "jinja2 template"), 1000),
-    "request": 400,
+    **dict.fromkeys(("answer stream", "prompt", "result", "span", "param"), COUNT // 2),
+    **dict.fromkeys(("inject", "snapshot", "jinja2 template"), COUNT // 2),
+    "request": COUNT // 5,
 }
-EXAMPLES = 60  # of hypothesis, which makes what fails small
+EXAMPLES = tries(30, thorough=300)  # of hypothesis, which makes what fails small
 
 
 @pytest.fixture(autouse=True)
 def no_secret_leaks():
     """Not looked for from one input to the next: they are made of the same pieces. The readers look for themselves."""
-
-
-@pytest.fixture(autouse=True)
-def listener():
-    """What is logged is formatted, and not kept."""
-    log = running.library_logger.logger
-    running.listen()
-    yield
-    log.handlers = [handler for handler in log.handlers if not isinstance(handler, running.Listener)]
-    log.propagate = True
 
 
 @pytest.mark.parametrize("name", list(READERS))

@@ -819,7 +819,7 @@ def test_other_clients_are_not_traced(make, recorded):
     assert recorded(chat(), wrap=lambda client: openai_wrapper(make()) and client) == []
 
 
-@pytest.mark.parametrize("thing", [None, "client", object(), openai], ids=repr)
+@pytest.mark.parametrize("thing", [None, "client", object(), openai], ids=lambda thing: type(thing).__name__)
 def test_what_is_no_client_stays_as_it_is(thing, logged):
     assert openai_wrapper(thing) is thing
     assert "takes an OpenAI client" in logged()[0]

@@ -557,7 +557,11 @@ def django():
     if not settings.configured:
         settings.configure(
             ALLOWED_HOSTS=["*"], ROOT_URLCONF="test_wsgi_urls", SECRET_KEY="none",
-            LOGGING={"version": 1, "loggers": {"django": {"handlers": [], "propagate": False}}},
+            LOGGING={
+                "version": 1,
+                "disable_existing_loggers": False,
+                "loggers": {"django": {"handlers": [], "propagate": False}},
+            },
         )  # fmt: skip
         django.setup()
     import types

@@ -183,7 +183,7 @@ CIRCLE.append(CIRCLE)
 @pytest.mark.parametrize(
     "value",
     [
-        object(),
+        pytest.param(object(), id="an object"),
         float("nan"),
         {"x": float("inf")},
         {1, 2},
@@ -261,7 +261,7 @@ def test_a_message_keeps_everything_it_has_and_what_a_newer_server_may_know():
         [Message(content="hi"), None],
         [ContentPart(text="hi")],
         [[Message(content="hi")]],
-        iter([Message(content="hi")]),
+        pytest.param(iter([Message(content="hi")]), id="an iterator"),
         [Message(content=["hi"])],
         [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
         [{"role": "user", "parts": [None]}],

@@ -12,8 +12,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cozeloop_lite.errors import TemplateError
 from cozeloop_lite.prompt import jinja
+from support.effort import tries
 
-TEMPLATES = 2500  # in all
+TEMPLATES = tries(2500, thorough=10_000)  # in all; fewer would not have each filter, method and test among them
 BATCHES = 10
 
 VARIABLES = {

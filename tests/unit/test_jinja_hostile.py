@@ -7,6 +7,7 @@ of all is that nothing but ``TemplateError`` is raised, that the time is short a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from cozeloop_lite.errors import TemplateError
 from cozeloop_lite.prompt import jinja, jinja_budget, jinja_sandbox
+from support.effort import tries
 
 SECONDS = 5  # a second is what it may take; a busy machine gets more
 MEGABYTES = 100
@@ -864,13 +866,13 @@ def test_no_bomb_goes_off(source):
 
 def quickly(source, values):
     """What comes of a template: its text, or the error's."""
-    began = time.monotonic()
+    began = time.thread_time()  # on a busy machine the rest of the time is that of others
     try:
         return jinja.render(source, values)
     except TemplateError as error:
         return str(error)
     finally:
-        assert time.monotonic() - began < SECONDS
+        assert time.thread_time() - began < SECONDS
 
 
 # With the whole budget, each in turn in one process: those that took the most of time and memory in all of the above.
@@ -900,7 +902,12 @@ WORST = [
 def test_the_worst_of_them_stay_within_a_second_and_100_megabytes():
     pytest.importorskip("resource")
     done = subprocess.run(
-        [sys.executable, __file__], input=json.dumps(WORST), stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, __file__],
+        input=json.dumps(WORST),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     longest, megabytes = json.loads(done.stdout)
     print("%.2f seconds of the processor at most, %.0f MB" % (longest, megabytes))
@@ -940,19 +947,19 @@ SOUP = (
 TOKENS = SOUP.split(" ")
 
 
-@settings(max_examples=1500)
+@settings(max_examples=tries(300, thorough=3000))
 @given(st.lists(st.sampled_from(TOKENS), max_size=25).map(" ".join))
 def test_any_soup_of_tokens_is_rendered_or_refused(source):
     quickly(source, variables())
 
 
-@settings(max_examples=500)
+@settings(max_examples=tries(150, thorough=1500))
 @given(st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join))
 def test_any_soup_of_tokens_in_a_loop_is_rendered_or_refused(inner):
     quickly("{%% for i in range(100000) %%}{{ %s }}{%% endfor %%}" % inner, variables())
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(150, thorough=1000))
 @given(st.text(st.sampled_from("{}%#-+ \n\r'\"\\rawendx\x00中"), max_size=60))
 def test_any_text_is_rendered_or_refused(source):
     quickly(source, variables())

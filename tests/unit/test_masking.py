@@ -129,9 +129,9 @@ def test_the_time_grows_with_the_length_and_no_faster(piece):
         text = piece * (count // len(piece))
         best = 1e9
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.thread_time()
             mask_secrets(text)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.thread_time() - began)
         return best
 
     short, long = seconds(10_000), seconds(80_000)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import cozeloop_lite
 from cozeloop_lite.trace.encoding import Limits, encode
+from support.effort import tries
 
 LIMITS = {"value": 40, "text": 120}  # bytes; small, so that what is generated meets them
 
@@ -67,7 +68,7 @@ def utf8(text):
     return len(text.encode("utf-8"))  # raises for a lone surrogate
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(100, thorough=1000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(contents, contents, st.dictionaries(texts, values, max_size=60), texts, st.booleans())
 def test_any_content_is_survived_and_sent_within_the_limits(given_input, given_output, tags, name, ultra):
     client = cozeloop_lite.new_client("http://127.0.0.1:9", "7", "t", exporter=Sink(), ultra_large_report=ultra)

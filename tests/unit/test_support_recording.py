@@ -33,7 +33,7 @@ def server():
         yield server
         began = time.monotonic()
     assert time.monotonic() - began < 1, "stopping took too long"
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of tests before may end meanwhile
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), timeout=1)
 
