@@ -119,11 +119,19 @@ def _leave(objects: Iterable[Any]) -> None:
 
 
 def _call_each(objects: Iterable[Any], method: str) -> None:
-    for obj in list(objects):
+    for obj in _listed(objects):
         try:
             getattr(obj, method, _nothing)()
         except Exception as problem:  # noqa: BLE001 - one failing object must not keep the others from their turn
             logger.error("%s failed: %r", method, problem)
+
+
+def _listed(objects: Iterable[Any]) -> list[Any]:
+    while True:
+        try:
+            return list(objects)
+        except RuntimeError:  # another thread has added one meanwhile
+            pass
 
 
 def _nothing() -> None:

@@ -51,12 +51,18 @@ def _handle(number: int, frame: Any) -> Any:
     if before is signal.default_int_handler:  # raises KeyboardInterrupt, after which the exit hooks run
         return before(number, frame)
     if callable(before):
-        for client, timeout in list(_clients.items()):
-            client.flush(timeout)
+        _flush_all()
         return before(number, frame)
-    if before is signal.SIG_DFL:
+    if before is signal.SIG_DFL and os.getpid() == 1:  # of a container: the kernel lets no signal end it by default
+        _flush_all()
+    elif before is signal.SIG_DFL:
         signal.signal(number, signal.SIG_DFL)  # whoever sends it twice has waited long enough
         if not process.leaving():  # else the process ends anyway, and soon
             process.leave()
             os.kill(os.getpid(), number)
     return None  # where the signal was ignored, it still is
+
+
+def _flush_all() -> None:
+    for client, timeout in list(_clients.items()):
+        client.flush(timeout)

@@ -164,11 +164,15 @@ def exchange(pools: connections.Pools, call: Call, max_bytes: int) -> tuple[int,
 def content_of(response: Any, call: Call, max_bytes: int) -> bytes:
     """The body of the answer to ``call``; raises one of ``FAILURES``.
 
-    Of one that is no success, the beginning: what counts is the status, however long a page comes with it.
+    Of one that is no success, the beginning, if that: what counts is the status, however long the page that comes with
+    it, and whether or not it arrives.
     """
     if 200 <= response.status < 300:
         return body.whole(response, call.end, max_bytes)
-    return body.beginning(response, call.end, min(ERROR_BYTES, max_bytes))
+    try:
+        return body.beginning(response, call.end, min(ERROR_BYTES, max_bytes))
+    except FAILURES:
+        return b""
 
 
 def answer(pools: connections.Pools, call: Call, max_bytes: int) -> dict[str, Any]:

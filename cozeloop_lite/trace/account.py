@@ -38,16 +38,20 @@ class Counter:
 class Account:
     """Counts, and nothing else. The items are numbered as they leave the queue, so that a flush can wait for one."""
 
-    __slots__ = ("_refused", "delivered", "done", "dropped", "in_hand", "lost", "spooled", "taken")
+    __slots__ = (
+        "_refused", "delivered", "done", "dropped", "in_hand", "leaving", "lost", "spooled", "taken", "told_of",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.taken = 0  # how many items left the queue ...
         self.done = 0  # ... and how many of those in batches that are done with
         self.in_hand = 0  # how many of the batch that is being sent have no fate yet
+        self.leaving = 0  # how many others are neither in the queue nor lost nor kept yet
         self.delivered = 0
         self.spooled = 0  # kept in a file, for another process
         self.dropped: dict[str, int] = {}  # by reason
         self.lost = 0  # how many these are: a flush is told of them, and not of the refused ones
+        self.told_of = 0  # how many of the refused ones were spoken of
         self._refused = {reason: Counter() for reason in (QUEUE_FULL, CLOSED, NEVER_FINISHED)}
 
     def refuse(self, reason: str) -> None:
@@ -88,18 +92,26 @@ class Account:
         """The batch is done with; what has no fate by now is lost by a fault of ours."""
         if self.in_hand:
             self.settle(self.in_hand, INTERNAL)
-        self.done = self.taken
+        self.done = self.taken - self.leaving
 
-    def discard(self, reason: str) -> None:
-        """An item is lost that no batch took."""
-        self.taken += 1
-        self.done += 1
-        self.lost += 1
-        self._drop(reason, 1)
+    def let_go(self, count: int, in_hand: int) -> None:
+        """There is no time left for items, of which so many were ``in_hand`` and the others still in the queue."""
+        self.taken += count - in_hand
+        self.in_hand -= in_hand
+        self.leaving += count
+
+    def settle_leaving(self, count: int, reason: str) -> None:
+        """Items that were let go are lost, or kept elsewhere."""
+        if not count:
+            return
+        self.leaving -= count
+        self.done += count
+        self.lost += count
+        self._drop(reason, count)
 
     def stats(self, waiting: int) -> dict[str, Any]:
         """``finished`` = ``delivered`` + ``queued`` + ``spooled`` + the sum of ``dropped``; ``waiting`` are queued."""
-        queued = waiting + self.in_hand
+        queued = waiting + self.in_hand + self.leaving
         refused = {reason: counter.value() for reason, counter in self._refused.items()}
         dropped = {reason: count for reason, count in refused.items() if count}
         dropped.update(self.dropped)

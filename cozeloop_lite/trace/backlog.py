@@ -12,7 +12,7 @@ from .. import logger
 from .account import SPOOLED
 from .machine import REAL, Machine
 from .spool import Record
-from .uploads import Upload, Uploads
+from .uploads import LOST, Upload, Uploads
 from .verdicts import AGAIN, BAD_SPAN, MAX_AGE_SECONDS, TAKEN, TOO_LARGE
 
 TYPE_CHECKING = False
@@ -70,7 +70,14 @@ class Backlog(Uploads):
             records.append(Record("", json, started_us))
             records += [Record(key, content, started_us) for key, content in files.items()]
         self._look_at = 0.0
-        return self._spool.write(records)
+        return self._write(records)
+
+    def _write(self, records: list[Record]) -> bool:
+        kept = self._spool.write(records)
+        if not kept:
+            template, args = self._spool.problem
+            logger.error(template, *args)
+        return kept
 
     def last_chance(self) -> None:
         super().last_chance()
@@ -93,14 +100,22 @@ class Backlog(Uploads):
         elif self.left_by_others():
             self._replay(pace)
 
-    def abandon(self, reason: str) -> None:
+    def abandon(self, reason: str) -> list[tuple[str, tuple[object, ...]]]:
+        self._given_up = reason
+        # With the one that is being tried: the thread that does so is stuck. It may yet arrive, and then twice.
+        left = [upload for upload in list(self._open.values()) if self._take_out(upload)]
+        if not left:
+            return []
+        if self._lose(left, reason):
+            return [("%d files could not be uploaded in time, and are kept in spool_dir", (len(left),))]
+        return [self._spool.problem, (LOST, (len(left),))]
+
+    def _lose(self, uploads: list[Upload], reason: str) -> bool:
         now_us = int(self._machine.time() * 1e6)
-        waiting = list(self._waiting)
-        if waiting and self._spool.write([Record(upload.key, upload.content, now_us) for upload in waiting]):
-            logger.warn("%d files could not be uploaded in time, and are kept in spool_dir", len(waiting))
-            self._waiting.clear()
-            self.drop(SPOOLED, len(waiting))
-        super().abandon(reason)
+        kept = self._spool.write([Record(upload.key, upload.content, now_us) for upload in uploads])
+        self.drop(SPOOLED if kept else reason, len(uploads))
+        self._close(uploads)
+        return kept
 
     def release(self) -> None:
         self._let_go()
@@ -108,25 +123,37 @@ class Backlog(Uploads):
 
     def _replay(self, pace: Pace) -> None:
         """Send the next batch from the spool."""
-        taken = self._taken = self._taken or self._take()
-        if taken is None:
-            self._look_at = self._machine.monotonic() + LOOK_SECONDS
-            return
+        try:
+            taken = self._taken = self._taken or self._take()
+            if taken is None or not self._send_last(taken, pace):
+                self._put_off()
+            elif not len(taken):
+                self._let_go()
+        except OSError as problem:
+            logger.warn("a file in spool_dir cannot be sent now: %s", problem)
+            self._put_off()
+
+    def _put_off(self) -> None:
+        """For a while: what one of these spans may do to a server, others need not wait for again and again."""
+        self._look_at = self._machine.monotonic() + LOOK_SECONDS
+        self._let_go()
+
+    def _send_last(self, taken: Taken, pace: Pace) -> bool:
+        """Send the last batch of a file; False when the server takes nothing now."""
         count, records = taken.last(self._count, BATCH_BYTES)
         verdict = self._deliver(records, pace)
         refused = verdict in (BAD_SPAN, TOO_LARGE)
         if refused and count > 1:
             self._count = 1  # from now on one by one
-            return
+            return True
         if refused:
             logger.error("the server refuses a span from spool_dir, which is lost")
             self.replay_lost += count
-        if refused or verdict == TAKEN:
-            taken.drop(count)
-        else:
+        elif verdict != TAKEN:
             self._server_is_up = False  # as far as this is concerned; the next batch of spans may show otherwise
-        if not self._server_is_up or not len(taken):
-            self._let_go()
+            return False
+        taken.drop(count)
+        return True
 
     def _let_go(self) -> None:
         """Of the file: what is left in it is for whoever comes next."""
@@ -149,15 +176,22 @@ class Backlog(Uploads):
         if verdict != TAKEN:
             return verdict
         files = [record for record in young if record.key]
-        while files and self._attempt(Upload(files[0].key, files[0].content), pace) <= 0:
+        refused = 0
+        while files:
+            pause = self._attempt(Upload(files[0].key, files[0].content), pace)
+            if pause > 0:
+                break
+            refused += pause < 0
             del files[0]
-        self.replayed += len(young) - len(files)
-        self.replay_lost += len(records) - len(young)
+        if refused:
+            logger.error("the server refuses a file from spool_dir, which is lost")
+        self.replayed += len(young) - len(files) - refused
+        self.replay_lost += len(records) - len(young) + refused
         if not files:
             return TAKEN
         # Their spans were accepted, and must not come again with them.
         self._look_at = self._machine.monotonic() + LOOK_SECONDS
-        return TAKEN if self._spool.write(files) else AGAIN
+        return TAKEN if self._write(files) else AGAIN
 
 
 def _leave(taken: Taken) -> None:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 4 * 1024 * 1024  # of a batch, unless one item has more; when that many wait, it is full
 NEVER = 1 << 62
+FULL = "the queue is full: spans are dropped until the server has taken those that wait"
 CROWDED = 0.75  # of what may wait
-PACK_FROM = 1000  # items that wait
+PACK_FROM = 5000  # items that wait; below that, a collection takes 2 ms for them and packing would cost more
 
 
 class Box:
@@ -29,7 +30,7 @@ class Box:
         max_count: how many items may be in it, those in hand included.
         max_bytes: how many bytes they may have together, by the sizes given to :meth:`put`.
         batch_count: how many items make a batch.
-        keep: ``keep(item)`` puts an item that would be lost where another process finds it; False when it cannot.
+        keep: ``keep(items)`` puts items that would be lost where another process finds them; returns those it could.
         machine: where the lock comes from.
         packing: ``pack(item)`` gives what waits in its place while there are many, and ``unpack`` the item again.
     """
@@ -39,7 +40,7 @@ class Box:
         max_count: int,
         max_bytes: int,
         batch_count: int,
-        keep: Callable[[Any], bool] | None = None,
+        keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
         packing: Any = None,
     ) -> None:
@@ -97,6 +98,9 @@ class Box:
     def _wake(self) -> None:
         """Whoever takes has waited long enough: what waits has reached a mark. Unset both marks."""
 
+    def _overflow(self) -> None:
+        """There was no room. Whoever takes says so, since a handler of the log may take its time."""
+
     def room(self) -> int:
         """How many bytes may still be put."""
         return self._max_bytes - (self._bytes_in - self._bytes_out)
@@ -105,18 +109,21 @@ class Box:
         """Count an item that does not even come to be put. Takes no lock, and so never waits."""
         self._account.refuse(reason)
 
-    def refused(self, reason: str) -> int:
-        """How many items did not come to be put, for ``reason``."""
-        return self._account.refused(reason)
+    def overflowed(self) -> int:
+        """How many items there was no room for since the last call. For whoever sends, who says so."""
+        count = self._account.refused(QUEUE_FULL)
+        new, self._account.told_of = count - self._account.told_of, count
+        return new
 
     def _refuse(self) -> None:
         if self._closed:
             self.refuse(CLOSED)
             logger.warn("a span was finished after its client was closed: it is dropped")
             return
-        self.refuse(QUEUE_FULL)  # whoever sends says so, since a handler of the log may take its time
+        self.refuse(QUEUE_FULL)
         if not self._ready:  # or it stays full for ever, if nobody could be started when there was room
             self._get_ready()
+        self._overflow()
 
     # -- how full it is ---------------------------------------------------------------------------------------------
 
@@ -151,7 +158,10 @@ class Box:
         while self._items and len(batch) < self._batch_count:
             if batch and size + self._items[0][1] > BATCH_BYTES:
                 break
-            entry = self._unpacked(self._items.popleft())
+            try:
+                entry = self._unpacked(self._items.popleft())
+            except IndexError:  # a signal handler in this very thread has taken the rest
+                break
             batch.append(entry)
             size += entry[1]
             self._open[id(entry[0])] = self._open.get(id(entry[0]), 0) + 1
@@ -200,23 +210,40 @@ class Box:
         return bool(back)
 
     def _discard(self) -> int:
-        """The time is up for what waits; returns how many items are in hand at this moment, and may yet arrive."""
-        if self._keep is not None:  # the thread that has them is stuck; some may arrive twice for this
+        """The time is up for what waits; returns how many items are in hand at this moment, and may yet arrive.
+
+        Takes the lock, and gives it up in between.
+        """
+        keep = self._keep
+        if keep is not None:  # the thread that has them is stuck; some may arrive twice for this
             self._end([item for item, _ in self._batch], UNANSWERED)
-        while self._items:
-            entry = self._items.popleft()
-            self._bytes_out += entry[1]
-            self._account.discard(SHUTDOWN if self._keep is None else self._fate(self._unpacked(entry)[0], SHUTDOWN))
-        return self._account.in_hand
+        while True:
+            with self._changed:
+                entries = [self._items.popleft() for _ in range(min(len(self._items), self._batch_count))]
+                self._bytes_out += sum(size for _, size in entries)
+                self._account.let_go(len(entries), in_hand=0)
+                if not entries:
+                    return self._account.in_hand
+            items = [entry if keep is None else self._unpacked(entry)[0] for entry in entries]
+            if not self._part_with(items, SHUTDOWN, keep):
+                keep = None  # what failed once need not be tried for all the others
 
     def _end(self, items: Sequence[Any], lost: str) -> None:
-        for item in items:
-            with self._changed:
-                mine = self._done_with(item)
-            if mine:  # to keep it may take a while, for which nobody else has to wait
-                fate = self._fate(item, lost)
-                with self._changed:
-                    self._account.settle(1, fate)
+        with self._changed:
+            mine = [item for item in items if self._done_with(item)]
+            self._account.let_go(len(mine), in_hand=len(mine))
+        self._part_with(mine, lost, self._keep)
+
+    def _part_with(self, items: list[Any], lost: str, keep: Callable[[list[Any]], list[Any]] | None) -> int:
+        """Keep items elsewhere that were let go, or lose them; returns how many were kept.
+
+        The lock is not held: to keep them may take a while, and may log, for which nobody else has to wait.
+        """
+        kept = len(keep(items)) if keep is not None and items else 0
+        with self._changed:
+            self._account.settle_leaving(kept, SPOOLED)
+            self._account.settle_leaving(len(items) - kept, lost)
+        return kept
 
     def _done_with(self, item: Any) -> bool:
         """False when the item has its fate already: at the end, another thread may have settled it."""
@@ -224,10 +251,6 @@ class Box:
         if count > 1:
             self._open[id(item)] = count - 1
         return count > 0
-
-    def _fate(self, item: Any, lost: str) -> str:
-        """What becomes of an item for which there is no time left."""
-        return SPOOLED if self._keep is not None and self._keep(item) else lost
 
     # -- the account ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from .. import logger, process
 from . import ids
-from .account import QUEUE_FULL, SPOOLED, UNANSWERED
+from .account import SPOOLED, UNANSWERED
+from .box import FULL
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .isolation import isolate
@@ -113,16 +114,16 @@ class SpanExporter:
         process.on_fork(self)
 
     def _on_fork(self) -> None:
-        self._overflow_told = 0
         self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
         self._forget_failures()
 
     def send(self, spans: list[Span], queue: SendQueue) -> None:
-        """Settle every span: delivered, or lost for a reason that is counted."""
+        """Settle every span: delivered, or lost for a reason that is counted. And tell of those without room."""
+        self._tell_of_overflow(queue)
         if not queue.pace.time_left(self._timeout):
             queue.give_up(spans)
             return
-        if self._processor is not None:
+        if self._processor is not None and spans:
             self._tell(SPAN_ENTRY, False, len(spans), "", any(not span._parent_id for span in spans))
         chunk: list[_Encoded] = []
         size = 0
@@ -289,14 +290,16 @@ class SpanExporter:
 
     # -- what cannot be delivered -----------------------------------------------------------------------------------
 
-    def keep(self, span: Span) -> bool:
-        """Put a span, and its files, into the spool. False where there is none, or no room. Never raises."""
-        try:
-            files: dict[str, bytes] = {}
-            return self._kept([_Encoded(span, self._encode(span, files), files)])
-        except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
-            logger.error("a span could not be encoded and is lost, please report it: %r", problem)
-            return False
+    def keep(self, spans: list[Span]) -> list[Span]:
+        """Put spans, and their files, into the spool; returns those for which there was room. Never raises."""
+        batch = []
+        for span in spans:
+            try:
+                files: dict[str, bytes] = {}
+                batch.append(_Encoded(span, self._encode(span, files), files))
+            except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
+                logger.error("a span could not be encoded and is lost, please report it: %r", problem)
+        return _spans(batch) if batch and self._kept(batch) else []
 
     def _kept(self, batch: list[_Encoded]) -> bool:
         return self._backlog is not None and self._backlog.keep(
@@ -325,10 +328,9 @@ class SpanExporter:
     # -- events -----------------------------------------------------------------------------------------------------
 
     def _tell_of_overflow(self, queue: SendQueue) -> None:
-        overflow = queue.refused(QUEUE_FULL) - self._overflow_told
+        overflow = queue.overflowed()
         if overflow:
-            logger.warn("the queue is full: spans are dropped until the server has taken those that wait")
-            self._overflow_told += overflow
+            logger.warn(FULL)
             self._tell(SPAN_ENTRY, True, overflow, "the queue is full")
 
     def _tell(self, kind: str, failed: bool, count: int, detail: str, root: bool = False, seconds: float = 0.0) -> None:

@@ -11,7 +11,7 @@ import sys
 
 from .. import logger, process
 from .account import SHUTDOWN, UNANSWERED
-from .box import NEVER
+from .box import FULL, NEVER
 from .machine import REAL, Machine
 from .pace import SILENT_SECONDS
 from .sender import POLL_SECONDS, Sender
@@ -42,7 +42,7 @@ class SendQueue(Sender):
         batch_count: int,
         shutdown_timeout: float,
         aside: Uploads | None = None,
-        keep: Callable[[Any], bool] | None = None,
+        keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
         packing: Any = None,
     ) -> None:
@@ -50,6 +50,10 @@ class SendQueue(Sender):
         super().__init__(send, max_count, max_bytes, batch_count, aside, keep, machine, packing)
         process.on_fork(self)
         process.on_exit(self)
+
+    def _on_fork(self) -> None:
+        super()._on_fork()
+        self._drained = self._closed  # whether that is over
 
     def _get_ready(self) -> None:
         if not self._exit_by:
@@ -130,11 +134,13 @@ class SendQueue(Sender):
     def _on_exit_hurry(self) -> None:
         """All queues of the process hurry at once: exit takes as long as the slowest, not as all together."""
         self._exit_by = self._machine.monotonic() + self._shutdown_timeout
-        if not self._closed:
+        if self._closed and self.pace.deadline is not None:  # it is being closed, and whoever does has named an end
+            self._exit_by = min(self._exit_by, self.pace.deadline + MARGIN_SECONDS)
+        if not self._drained:
             self._last_chance(self._exit_by, for_the_silent=False)
 
     def _on_exit(self) -> None:
-        if not self._closed:
+        if not self._drained:  # which a queue is not that is being closed, by another thread or under a signal handler
             self._drain(self._exit_by, for_the_silent=False)
             self._ready = False
 
@@ -154,12 +160,17 @@ class SendQueue(Sender):
         in_time = self._wait_until(target, end)
         if not in_time and self._sending_here() and self._machine.current_thread() is self._thread:
             return False  # closed by a callback of the daemon thread, which still has until the deadline
-        with self._changed:
-            stuck = 0
-            if not in_time:
+        stuck = 0
+        if not in_time:
+            with self._changed:
                 self.pace.deadline = self._machine.monotonic()  # an answer that comes now gives no time for more
-                self._aside.abandon(SHUTDOWN)
-                stuck = self._discard()
+                said = self._aside.abandon(SHUTDOWN)
+            self._say(said)
+            stuck = self._discard()
+        if self._has_overflowed():  # and whoever sends has had no occasion to say so
+            logger.warn(FULL)
+        with self._changed:
+            self._drained = self._closed
             given_up = self.dropped(SHUTDOWN) + self.dropped(UNANSWERED) + stuck
             spooled = self._account.spooled - spooled
         self._say_what_is_left(given_up, spooled, self._machine.monotonic() - began)

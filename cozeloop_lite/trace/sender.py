@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from .. import logger, process
-from .account import SHUTDOWN
+from .account import QUEUE_FULL, SHUTDOWN
 from .box import NEVER, Box
 from .machine import REAL, Machine
 from .pace import Pace
@@ -42,7 +42,7 @@ class Sender(Box):
         max_bytes: int,
         batch_count: int,
         aside: Uploads | None = None,
-        keep: Callable[[Any], bool] | None = None,
+        keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
         packing: Any = None,
     ) -> None:
@@ -81,6 +81,9 @@ class Sender(Box):
         self._aside.hurry()
         self.pace.ring()
 
+    def _overflow(self) -> None:
+        self.pace.ring()
+
     def _get_ready(self) -> None:
         if not self._starting:  # or all threads of a busy program would wait until the new one has had its first turn
             self._start()
@@ -91,8 +94,8 @@ class Sender(Box):
         with self._changed:
             if self._alive() or self._starting:
                 return
-            self._starting = self._running = True
             try:
+                self._starting = self._running = True
                 self._thread = self._machine.Thread(target=self._run, name="cozeloop_lite", daemon=True)
                 self._thread.start()
                 process.at_work()
@@ -118,6 +121,8 @@ class Sender(Box):
                 batch = self._take()
                 if batch:
                     self._deliver(batch)
+                elif self._has_overflowed():
+                    self._tell_of_overflow()
                 stepped = self._step_aside(self.pace.time_left(NEVER) if self._closed else 0)
                 if self._closed and not stepped and self._leave():
                     return
@@ -127,7 +132,7 @@ class Sender(Box):
     def _sleep(self) -> None:
         """Sleep until there is something to send, then until it fills a batch, a second is over or someone hurries."""
         end: float | None = None
-        while not self._closed:
+        while not self._closed and not self._has_overflowed():
             # First the marks, then the look: who puts an item after the look sees the marks, and rings.
             self._mark_batch()
             count = len(self._items)
@@ -144,6 +149,16 @@ class Sender(Box):
                 self.pace.sleep(pause)
         self._wake_count = self._wake_bytes = NEVER
 
+    def _has_overflowed(self) -> bool:
+        return self._account.refused(QUEUE_FULL) != self._account.told_of
+
+    def _tell_of_overflow(self) -> None:
+        """By sending nothing: whoever sends tells of it, and of the rest."""
+        try:
+            self._send([], self)
+        except BaseException as problem:  # noqa: BLE001 - see _deliver
+            logger.error("a callback failed: %r", problem)
+
     def _take(self) -> list[tuple[Any, int]]:
         with self._changed:
             while self._sender:  # another took the place of this thread before it was there
@@ -153,13 +168,19 @@ class Sender(Box):
     def _leave(self) -> bool:
         """The queue is closed, and nothing is left to do. False when an item has slipped in."""
         with self._changed:
-            self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
+            said = self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
             self._changed.notify_all()
+        self._say(said)
         self._aside.release()
         with self._changed:
             self._ready = False  # first this, then the look: who puts an item after the look starts anew
             self._running = bool(self._items)
             return not self._running
+
+    def _say(self, lines: list[tuple[str, tuple[object, ...]]]) -> None:
+        """Log what was found out with the lock held: a handler of the log may wait for another thread that wants it."""
+        for template, args in lines:
+            logger.warn(template, *args)
 
     # -- to send, on whatever thread --------------------------------------------------------------------------------
 

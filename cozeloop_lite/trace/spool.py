@@ -9,7 +9,9 @@ read them, and no token is in them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
 import stat
 import struct
@@ -18,6 +20,7 @@ import time
 import zlib
 
 from .. import errors, logger, process
+from .machine import REAL, Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ except ImportError:  # Windows
 
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # more than any span, and than the largest file the server takes
 MAX_FILE_BYTES = 64 * 1024 * 1024  # then a new one is begun
-MAX_FILES = 10_000  # in the folder that are looked at
+MAX_FILES = 10_000  # of ours in the folder that are looked at, among ten times as many of anybody's
+BROKEN_SECONDS = 5.0  # between two attempts to begin a file where that fails, or where there is no room
 KEEP_ASIDE_SECONDS = 24 * 3600  # how long what could not be read is kept, for whoever wants to know
 
 _MAGIC = b"cozeloop spool 1\n"
@@ -67,21 +71,27 @@ class Spool:
         folder: made when the first record is written.
         destination: what tells apart who is to get them: address and workspace.
         max_bytes: of all files in the folder; what would be more is not written.
+        machine: its clock.
 
     Raises:
         InvalidParamError: the system has no ``flock``.
     """
 
-    def __init__(self, folder: str, destination: str, max_bytes: int) -> None:
+    def __init__(self, folder: str, destination: str, max_bytes: int, machine: Machine = REAL) -> None:
         if fcntl is None:
             raise errors.InvalidParamError("spool_dir (COZELOOP_SPOOL_DIR) needs flock, which this system lacks")
         self._folder = folder
         self._prefix = "cozeloop-%s-" % hashlib.sha256(destination.encode("utf-8", "replace")).hexdigest()[:16]
         self._max_bytes = max_bytes
+        self._machine = machine
+        # Why the last write failed, for the log: for the caller to say, who may hold a lock that a handler of it wants.
+        self.problem: tuple[str, tuple[object, ...]] = ("", ())
         self._lock = threading.Lock()
         self._fd: int | None = None
-        self._written = 0  # bytes of the file that is open
+        self._path, self._written = "", 0  # of the file that is open: where it is, and how many bytes are in it
         self._used = 0  # bytes of all files, as counted when it was opened and since
+        self._broken_until = 0.0  # monotonic seconds
+        self._sent_last = ""  # the path that was taken last: if it stays, it does not hold up those that come after it
         process.on_fork(self)
 
     def _on_fork(self) -> None:
@@ -91,37 +101,50 @@ class Spool:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def write(self, records: list[Record]) -> bool:
-        """Append ``records``: all of them, or none when there is no room. Never raises."""
+        """Append ``records``: all of them, or none; then ``problem`` says why. Never raises."""
         data = b"".join(record.pack() for record in records)
         with self._lock:
-            return self._write(data)
-
-    def _write(self, data: bytes) -> bool:
-        try:
-            if self._fd is None or self._written + len(data) > MAX_FILE_BYTES:
-                self._open()
-            if self._used + len(data) > self._max_bytes:
-                logger.error("spool_dir is full, nothing more is kept there (spool_max_bytes is %d)", self._max_bytes)
+            begins = self._fd is None or self._written + len(data) > MAX_FILE_BYTES
+            if begins and self._machine.monotonic() < self._broken_until:
                 return False
-            self._append(data)
-            return True
-        except OSError as problem:
-            logger.error("spool_dir cannot be written to: %s", problem)
-            self._close()
+            try:
+                if begins:
+                    self._open()
+                if self._used + len(data) <= self._max_bytes:
+                    self._append(data)
+                    return True
+                text = "spool_dir is full, nothing more is kept there (spool_max_bytes is %d)"
+                self.problem = text, (self._max_bytes,)
+            except OSError as problem:
+                self.problem = "spool_dir cannot be written to: %s", (problem,)
+            self._take_back()
+            if begins:  # to look through the folder for every span would take the time that there is at the end
+                self._broken_until = self._machine.monotonic() + BROKEN_SECONDS
             return False
 
     def _open(self) -> None:
         self._close()
         os.makedirs(self._folder, 0o700, exist_ok=True)
-        self._used = sum(os.stat(path).st_size for path in self._paths())
+        self._used = sum(map(_size, self._paths()))
         name = "%s%015d-%d-%s" % (self._prefix, int(time.time() * 1000), os.getpid(), os.urandom(4).hex())
-        unlisted = os.path.join(self._folder, "." + name)  # until it is locked: nobody may take it before
-        self._fd = os.open(unlisted, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN_FLAGS, 0o600)
+        listed = os.path.join(self._folder, name)
+        self._path = os.path.join(self._folder, "." + name)  # until it is locked: nobody may take it before
         self._written = 0
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN_FLAGS, 0o600)
         if not _lock(self._fd):
             raise OSError("the folder's file system has no locks")
         self._append(_MAGIC)
-        os.rename(unlisted, os.path.join(self._folder, name))
+        os.rename(self._path, listed)
+        self._path = listed
+
+    def _take_back(self) -> None:
+        """A write has failed: leave nothing of it, nor a file with nothing in it."""
+        with contextlib.suppress(OSError):  # who reads it will see that the last record is torn
+            if self._fd is not None and self._written > len(_MAGIC):
+                os.ftruncate(self._fd, self._written)
+            elif self._fd is not None:
+                os.unlink(self._path)
+        self._close()
 
     def _append(self, data: bytes) -> None:
         assert self._fd is not None
@@ -139,36 +162,34 @@ class Spool:
     def _close(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # a disk in the network may fail as late as this
+                os.close(fd)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def take(self) -> Taken | None:
-        """The oldest file that nobody writes and nobody else has taken; None when there is none. Never raises."""
+        """The next file that nobody writes or has taken, the oldest first; None when there is none. Never raises."""
         try:
-            paths = sorted(path for path in self._paths() if os.path.basename(path).startswith(self._prefix))
+            paths = sorted(self._paths(self._prefix), key=lambda path: (path <= self._sent_last, path))
         except OSError:
             return None
         for path in paths:
-            try:
+            with contextlib.suppress(OSError):  # another process was faster
                 if path.endswith(".aside"):
                     if time.time() - os.stat(path).st_mtime > KEEP_ASIDE_SECONDS:
                         os.unlink(path)
                     continue
                 taken = _take(path)
-            except OSError:  # another process was faster
-                continue
-            if taken is not None:
-                return taken
+                if taken is not None:
+                    self._sent_last = path
+                    return taken
         return None
 
-    def _paths(self) -> Iterator[str]:
+    def _paths(self, prefix: str = "cozeloop-") -> Iterator[str]:
         with os.scandir(self._folder) as entries:
-            for count, entry in enumerate(entries):
-                if count >= MAX_FILES:
-                    return
-                if entry.name.startswith("cozeloop-") and entry.is_file(follow_symlinks=False):
-                    yield entry.path
+            named = (entry for entry in itertools.islice(entries, 10 * MAX_FILES) if entry.name.startswith(prefix))
+            ours = (entry.path for entry in named if entry.is_file(follow_symlinks=False))
+            yield from itertools.islice(ours, MAX_FILES)
 
 
 class Taken:
@@ -218,27 +239,32 @@ class Taken:
             os.close(self._fd)
 
 
-def _lock(fd: int) -> bool:
+def _size(path: str) -> int:
     try:
+        return os.stat(path).st_size
+    except OSError:  # another process was done with it
+        return 0
+
+
+def _lock(fd: int) -> bool:
+    with contextlib.suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
-    except OSError:
-        return False
+    return False
 
 
 def _take(path: str) -> Taken | None:
     fd = os.open(path, os.O_RDWR | _OPEN_FLAGS)
-    keep = False
+    taken = None
     try:
         found = os.fstat(fd)
         mine = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
         # After the lock: whoever had it may have removed the file meanwhile.
         if mine and _lock(fd) and os.stat(path).st_ino == found.st_ino:
-            keep = True
-            return Taken(path, fd)
-        return None
+            taken = Taken(path, fd)
+        return taken
     finally:
-        if not keep:
+        if taken is None:
             os.close(fd)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .pace import Pace
 
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
+LOST = "%d files could not be uploaded in time: they are lost"
 
 
 class Upload:
@@ -57,33 +58,42 @@ class Uploads:
     def reset(self) -> None:
         """Begin with nothing, as a forked child does."""
         self._waiting: collections.deque[Upload] = collections.deque()
-        self._trying: Upload | None = None  # it waits as well while it is taken out, and put back
+        self._open: dict[int, Upload] = {}  # by number: those that wait, and the one that is being tried ...
+        self._unclaimed: dict[int, bool] = {}  # ... and which of them no thread is about to settle
         self._bytes = 0
         self._delivered = 0
         self._dropped: dict[str, int] = {}
         self._hurried = False
         self._given_up = ""
         self.added = 0
-        self.settled = 0
         self.lost = 0
         self.replayed = 0  # what earlier processes left, and was sent (see backlog.py) ...
         self.replay_lost = 0  # ... or was refused, or is too old
 
     def add(self, key: str, content: bytes) -> None:
         """Let a file wait for its turn; counted as dropped when there is no room for it."""
-        self.added += 1
         if self._bytes + len(content) > self._max_bytes:
             logger.warn("files wait for %d bytes of uploads already: a further one is dropped", self._bytes)
+            self.added += 1
             self.drop("queue_full")
             return
+        upload = Upload(key, content, self.added + 1)
         self._bytes += len(content)
-        self._waiting.append(Upload(key, content, self.added))
+        self._open[upload.number] = upload
+        self._unclaimed[upload.number] = True
+        self.added += 1
+        self._waiting.append(upload)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count files as lost."""
-        self._dropped[reason] = self._dropped.get(reason, 0) + count
-        self.settled += count
-        self.lost += count
+        if count:
+            self._dropped[reason] = self._dropped.get(reason, 0) + count
+            self.lost += count
+
+    @property
+    def settled(self) -> int:
+        """How many have their fate."""
+        return self.added - len(self._open)
 
     def wait(self) -> float | None:
         """Seconds until the next attempt is due; None when no file waits."""
@@ -104,13 +114,6 @@ class Uploads:
                 break
         else:
             return
-        self._trying = upload
-        try:
-            self._try(upload, pace)
-        finally:
-            self._trying = None
-
-    def _try(self, upload: Upload, pace: Pace) -> None:
         try:
             self._waiting.remove(upload)
         except ValueError:  # given up at this moment by whoever closes
@@ -123,25 +126,47 @@ class Uploads:
             self._settle(upload, pause)
 
     def _settle(self, upload: Upload, pause: float) -> None:
-        if pause != 0 and self._given_up:
-            self.drop(self._given_up)
-            return
         if pause > 0 and upload.attempts < MAX_ATTEMPTS:
             upload.due = self._machine.monotonic() + pause
             self._waiting.append(upload)
+            # After that, or one that is put back while another thread gives up would be seen by neither.
+            if self._given_up and self._take_out(upload):
+                self._lose([upload], self._given_up)
+        elif not self._take_out(upload):
             return
-        self._bytes -= len(upload.content)
-        if pause == 0:
+        elif pause == 0:
             self._delivered += 1
-            self.settled += 1
+            self._close([upload])
         else:
             logger.error("a file could not be uploaded and is lost: %s", upload.key)
             self.drop("refused" if pause < 0 else "undeliverable")
+            self._close([upload])
+
+    def _take_out(self, upload: Upload) -> bool:
+        """Who takes it out decides its fate. False when another thread did."""
+        try:
+            self._waiting.remove(upload)
+        except ValueError:  # it is being tried
+            pass
+        if not self._unclaimed.pop(upload.number, False):
+            return False
+        self._bytes -= len(upload.content)
+        return True
+
+    def _close(self, uploads: list[Upload]) -> None:
+        """They are counted: only now, so that a flush that sees them gone sees whether they were lost, too."""
+        for upload in uploads:
+            self._open.pop(upload.number, None)
+
+    def _lose(self, uploads: list[Upload], reason: str) -> bool:
+        """There is no time left for ``uploads``, which were taken out. Returns whether they are kept elsewhere."""
+        self.drop(reason, len(uploads))
+        self._close(uploads)
+        return False
 
     def done_with(self, count: int) -> bool:
         """Whether the first ``count`` files that were added have their fate; later ones may have had it before."""
-        trying = self._trying  # first this: what is put back now is seen once more
-        return all(upload.number > count for upload in [*self._waiting, *([trying] if trying else [])])
+        return all(number > count for number in list(self._open))
 
     def hurry(self) -> None:
         """Someone flushes: what waits out a pause is due now. May be called by any thread."""
@@ -155,19 +180,22 @@ class Uploads:
         """Whether there is more to send, which at the end is worth the time that is left."""
         return False
 
-    def abandon(self, reason: str) -> None:
-        """Count all that waits as lost, and say so."""
+    def abandon(self, reason: str) -> list[tuple[str, tuple[object, ...]]]:
+        """Count all that waits as lost.
+
+        Returns what there is to say: templates of the log, and what belongs in them. Whoever calls this holds a lock,
+        for which a handler of the log may wait.
+        """
         self._given_up = reason
-        count = len(self._waiting)
-        if self.added > self.settled:
-            logger.error("%d files could not be uploaded in time: they are lost", self.added - self.settled)
-            self._waiting.clear()
-            self._bytes = 0
-            self.drop(reason, count)
+        count = len(self._open)
+        self._lose([upload for upload in list(self._waiting) if self._take_out(upload)], reason)
+        return [(LOST, (count,))] if count else []
 
     def release(self) -> None:
         """Nothing more will be sent: let go of what others may send."""
 
     def stats(self) -> dict[str, Any]:
         """The account of files: added = delivered + queued + the sum of dropped."""
-        return {"delivered": self._delivered, "queued": self.added - self.settled, "dropped": dict(self._dropped)}
+        delivered, dropped = self._delivered, dict(self._dropped)
+        queued = self.added - delivered - sum(dropped.values())
+        return {"delivered": delivered, "queued": queued, "dropped": dropped}

@@ -468,6 +468,15 @@ def test_a_batch_that_is_too_large_for_the_server_is_split(server, connect, page
     assert len(server.spans()) == 100
 
 
+def test_it_is_split_even_when_the_page_of_the_refusal_breaks_off(server, connect):
+    broken = close_early({"msg": "Request Entity Too Large"}, status=413)
+    server.default = lambda request: broken if len(request.body) > 20_000 else json_answer({"code": 0})
+    client = connect(server)
+    finish(client, 100)
+    assert client.flush(SOON)
+    assert len(server.spans()) == 100
+
+
 def test_a_span_that_cannot_be_encoded_costs_itself(server, connect, logged):
     client = connect(server)
     encode = client.tracer._exporter._encode
@@ -627,7 +636,7 @@ def test_a_finish_event_tells_of_each_request_and_of_what_the_queue_dropped(serv
     assert told == [
         ("queue_manager.span_entry.rate", False, 1),
         ("exporter.span_flush.rate", False, 1),
-        ("queue_manager.span_entry.rate", False, 1),
         ("queue_manager.span_entry.rate", True, 2),
+        ("queue_manager.span_entry.rate", False, 1),
         ("exporter.span_flush.rate", False, 1),
     ]

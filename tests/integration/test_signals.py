@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
+from cozeloop_lite import signals
 from support.recording import RecordingServer, hang
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,3 +189,46 @@ print("ready")
 time.sleep(60)
 """
     assert Program(server.url, program).send(0, 0, 0, signal.SIGKILL).code == -signal.SIGKILL
+
+
+def test_a_signal_in_the_middle_of_close_does_not_end_it_early(server):
+    """The server answers the first request only after the signal was sent."""
+    arrived, sent = threading.Event(), threading.Event()
+    well = server.default
+
+    def slow(request):
+        arrived.set()
+        assert sent.wait(WAIT_SECONDS)
+        return well
+
+    server.default = slow
+    program = """
+client.install_signal_flush()
+for number in range(250):
+    start_span(str(number)).finish()
+print("ready")
+client.close()
+"""
+    process = Program(server.url, program)
+    assert arrived.wait(WAIT_SECONDS)
+    threading.Timer(0.2, sent.set).start()  # the signal is on its way by then, or else this proves nothing
+    assert process.send(signal.SIGTERM).code == -signal.SIGTERM
+    assert len(names(server)) == 250
+
+
+def test_where_no_signal_ends_the_process_by_default_the_program_goes_on(monkeypatch):
+    """As in a container, whose first process the kernel spares: there the spans are sent, and that is all."""
+    flushed = []
+
+    class Client:
+        def flush(self, timeout):
+            flushed.append(timeout)
+
+    client = Client()
+    monkeypatch.setattr(signals, "_clients", {client: 7})
+    monkeypatch.setattr(signals, "_previous", {signal.SIGTERM: signal.SIG_DFL})
+    monkeypatch.setattr(signals.os, "getpid", lambda: 1)
+    monkeypatch.setattr(signals.os, "kill", lambda *args: pytest.fail("it would do nothing"))
+    monkeypatch.setattr(signals.process, "leave", lambda: pytest.fail("the client is still needed"))
+    assert signals._handle(signal.SIGTERM, None) is None
+    assert flushed == [7]

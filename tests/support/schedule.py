@@ -251,7 +251,7 @@ class Schedule:
         world = self.world
         for program in world.programs:
             if not program.ended and not program.closing:
-                overflow = program.queue.refused(QUEUE_FULL)
+                overflow = program.queue._account.refused(QUEUE_FULL)
                 assert program.overflow_told == overflow, "%d, told of %d" % (overflow, program.overflow_told)
                 program.spawn(lambda program=program: self._closes(program, 60.0))
         self._simulation.run(100)

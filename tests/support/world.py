@@ -79,6 +79,8 @@ class MemoryFile:
 class MemorySpool:
     """What :class:`cozeloop_lite.trace.spool.Spool` does, in a list of files that all programs share."""
 
+    problem = "the disk is full", ()
+
     def __init__(self, world, program):
         self.world = world
         self.program = program
@@ -182,7 +184,7 @@ class Server:
         numbers = numbers_in(body)
         what, delay = self._choose()
         program = self._world.sends(numbers, len(body), timeout, what)
-        program.in_flight = numbers
+        program.in_flight, program.file_in_flight = numbers, ""
         self._pass(what, delay, timeout, lambda: self._accept(numbers))
         said = ANSWERS.get(what) or self._judge(numbers)
         if said is GOOD:
@@ -194,8 +196,10 @@ class Server:
         program.told.update(number for number in numbers if number not in self._world.kept)
 
     def upload_file(self, path, content, key, fields, timeout):
-        if key in self.files and int(key.partition("/")[0]) not in self._world.uncertain:
+        known = key in self.files and key not in self._world.uncertain_files
+        if known and int(key.partition("/")[0]) not in self._world.uncertain:
             self._world.simulation.blame("the file %s was accepted, and is sent again" % key)
+        self._world.here.file_in_flight = key
         what, delay = self._choose()
         self._world.simulation.say("%s, upload of %s: %s", self._world.here, key, what)
         asked = self._world.here, key
@@ -207,7 +211,7 @@ class Server:
             self._files_not_before[asked] = self._world.simulation.now + float(said[1]["retry-after"])
         answers.read(*said)
         self.files.add(key)
-        if key not in self._world.kept_files:
+        if key not in self._world.kept_files and key not in self._world.uncertain_files:
             self._world.here.files_told.add(key)
 
     def _choose(self):
@@ -264,7 +268,8 @@ class Program:
         self.put = 0  # ... of which put() is over for so many
         self.sent = set()
         self.newest_sent = 0
-        self.in_flight = ()  # the spans of its last request
+        self.in_flight = ()  # the spans of its last request ...
+        self.file_in_flight = ""  # ... or its file
         self.waits = False  # for an answer
         self.answered_at = 0.0
         self.not_before = 0.0  # as the server told
@@ -309,11 +314,11 @@ class Program:
         count = len(queue._items) + queue._account.in_hand
         room = count < queue._max_count and self.bytes_open() + span.size <= queue._max_bytes
         room = room and self._simulation.current is not self.exit_thread  # which waits, while others fill it
-        refused = queue.refused(QUEUE_FULL)
+        refused = queue._account.refused(QUEUE_FULL)
         self.begun += 1
         queue.put(span, span.size)
         self.put += 1
-        assert not room or queue.refused(QUEUE_FULL) == refused, "there was room"
+        assert not room or queue._account.refused(QUEUE_FULL) == refused, "there was room"
 
     def open_numbers(self):
         """The spans that have no fate yet."""
@@ -362,6 +367,7 @@ class World:
         self.kept = set()
         self.kept_files = set()
         self.uncertain = set()  # spans that were kept at the end, while a request with them was under way
+        self.uncertain_files = set()  # the same for files
         self.frozen = 0.0  # seconds in all
 
     @property
@@ -444,6 +450,10 @@ class World:
             self.uncertain.update(set(numbers).intersection(program.in_flight))
         elif program.answered_at == simulation.now:  # so the queue may not know yet that they were accepted
             self.uncertain.update(self.server.told.intersection(numbers, program.in_flight))
+        keys = {record.key for record in records if record.key}
+        if program.file_in_flight in keys and (program.waits or program.answered_at == simulation.now):
+            self.uncertain_files.add(program.file_in_flight)
+            program.files_told.discard(program.file_in_flight)
         accepted = self.server.told.intersection(numbers) - self.uncertain
         if accepted:
             simulation.blame("known to be accepted, and kept: %s" % sorted(accepted))
@@ -454,7 +464,7 @@ class World:
                 simulation.blame("kept twice: %s" % numbers)
             self.kept.update(numbers)
             program.kept.update(numbers)
-            self.kept_files.update(record.key for record in records if record.key)
+            self.kept_files.update(keys)
 
     def leaves(self, program):
         """What it has taken from the spool, and sent, may stay there."""

@@ -1,14 +1,22 @@
-"""What earlier processes left, and who may send it: with real files, which hold locks that a fork multiplies."""
+"""What earlier processes left, and what becomes of files at the end: with real files, and locks that a fork multiplies.
+
+A server is played by ``post`` and ``attempt``, which stand for one request each.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 import pytest
 
-from cozeloop_lite.trace.backlog import Backlog
+from cozeloop_lite.trace import spool as spool_module
+from cozeloop_lite.trace.backlog import LOOK_SECONDS, Backlog
+from cozeloop_lite.trace.machine import Machine
 from cozeloop_lite.trace.pace import Pace
 from cozeloop_lite.trace.spool import Record, Spool
+from cozeloop_lite.trace.uploads import Uploads
 from cozeloop_lite.trace.verdicts import AGAIN, TAKEN
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and flock")
@@ -29,10 +37,32 @@ def left(open_spool):
     spool.close()
 
 
-def backlog(spool, post=lambda spans, pace: TAKEN, attempt=lambda upload, pace: 0):
-    made = Backlog(attempt, 1 << 20, spool, post)
+class Clock(Machine):
+    """A machine whose time passes when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+def backlog(spool, post=lambda spans, pace: TAKEN, attempt=lambda upload, pace: 0, machine=None):
+    made = Backlog(attempt, 1 << 20, spool, post, machine or Clock())
     made.server_is_up(True)
     return made
+
+
+def contents(spool):
+    """All that is in the spool."""
+    spool.close()
+    found = []
+    for _ in range(len(os.listdir(spool._folder))):
+        taken = spool.take()
+        if taken is not None:
+            found += [record.content for record in taken.last(100, 1 << 20)[1]]
+            taken.close()
+    return sorted(found)
 
 
 def test_a_forked_child_does_not_keep_others_from_a_file_that_its_parent_was_sending(open_spool, left):
@@ -75,3 +105,163 @@ def test_when_it_is_released_others_may_send_what_it_held(open_spool, left):
     assert taken is not None
     assert [record.content for record in taken.last(100, 1 << 20)[1]] == [b"content", b'{"n":2}']
     taken.close()
+
+
+# -- what is sent, and what is not ------------------------------------------------------------------------------------
+
+
+def test_spans_on_which_the_server_hangs_do_not_hold_up_those_that_live(open_spool, left):
+    posted = []
+    clock = Clock()
+    mine = backlog(open_spool(), lambda spans, pace: posted.append(spans) or AGAIN, machine=clock)
+    for _ in range(50):
+        mine.step(Pace())
+        mine.server_is_up(True)  # as the spans show that came meanwhile
+    assert len(posted) == 1
+    assert not mine.left_by_others()
+    assert mine.wait() == LOOK_SECONDS
+    clock.now += LOOK_SECONDS
+    mine.step(Pace())
+    assert len(posted) == 2
+
+
+def test_spans_on_which_the_server_hangs_do_not_hold_up_those_in_other_files(open_spool):
+    for number in (1, 2):
+        spool = open_spool()
+        assert spool.write([Record("", b"%d" % number, 1 << 52)])
+        spool.close()
+        time.sleep(0.002)  # the name has the time in ms
+    posted = []
+
+    def post(spans, pace):
+        posted.extend(spans)
+        return AGAIN if spans == [b"1"] else TAKEN
+
+    clock = Clock()
+    mine = backlog(open_spool(), post, machine=clock)
+    mine.step(Pace())
+    mine.server_is_up(True)
+    clock.now += LOOK_SECONDS
+    mine.step(Pace())
+    assert posted == [b"1", b"2"]
+
+
+def test_a_file_that_the_server_refuses_is_not_counted_as_sent(open_spool, left):
+    mine = backlog(open_spool(), attempt=lambda upload, pace: -1)
+    mine.step(Pace())
+    assert (mine.replayed, mine.replay_lost) == (1, 1)
+
+
+@pytest.mark.parametrize("call", ["pread", "ftruncate"])
+def test_a_disk_that_fails_is_not_asked_again_at_once(open_spool, left, monkeypatch, logged, call):
+    posted = []
+    mine = backlog(open_spool(), lambda spans, pace: posted.append(spans) or TAKEN)
+
+    def fails(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    taken = mine._taken = mine._take()
+    monkeypatch.setattr(spool_module.os, call, fails)
+    for _ in range(10):
+        mine.step(Pace())
+    assert mine._taken is None and taken is not None
+    assert len(posted) <= 1
+    assert mine.wait() == LOOK_SECONDS
+    assert len(logged()) == 1
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [1.0, 0, -1])
+def test_what_is_being_uploaded_when_the_end_comes_is_kept_like_what_waits_behind_it(open_spool, answer):
+    said = []
+
+    def attempt(upload, pace):
+        said.extend(mine.abandon("shutdown"))  # what another thread does meanwhile
+        return answer
+
+    mine = backlog(open_spool(), attempt=attempt)
+    mine.add("first", b"1")
+    mine.add("second", b"2")
+    mine.step(Pace())
+    assert [template % args for template, args in said] == [
+        "2 files could not be uploaded in time, and are kept in spool_dir"
+    ]
+    assert mine.stats() == {"delivered": 0, "queued": 0, "dropped": {"spooled": 2}}
+    assert mine.done_with(2)
+    assert mine.wait() is None
+    mine.release()
+    assert contents(open_spool()) == [b"1", b"2"]
+
+
+def test_a_file_that_fails_after_the_end_is_kept_too_unless_the_server_refuses_it(open_spool):
+    answers = iter([1.0, -1])
+    mine = backlog(open_spool(), attempt=lambda upload, pace: next(answers))
+    assert mine.abandon("shutdown") == []
+    mine.add("passing", b"1")
+    mine.add("refused", b"2")
+    mine.step(Pace())
+    mine.step(Pace())
+    mine.release()
+    assert mine.stats() == {"delivered": 0, "queued": 0, "dropped": {"spooled": 1, "refused": 1}}
+    assert contents(open_spool()) == [b"1"]
+
+
+def test_where_nothing_can_be_kept_the_files_are_lost_and_whoever_gives_up_says_so(tmp_path, logged):
+    (tmp_path / "file").write_text("in the way")
+    mine = backlog(Spool(str(tmp_path / "file"), "d", 1 << 20))
+    mine.add("key", b"1")
+    said = [template % args for template, args in mine.abandon("shutdown")]
+    assert "spool_dir cannot be written to" in said[0]
+    assert said[1:] == ["1 files could not be uploaded in time: they are lost"]
+    assert mine.stats() == {"delivered": 0, "queued": 0, "dropped": {"shutdown": 1}}
+    assert logged() == [], "a lock is held, and a handler of the log may wait for it"
+
+
+def test_nothing_to_give_up_is_not_counted():
+    files = Uploads(lambda upload, pace: 0, 1 << 20)
+    assert files.abandon("shutdown") == []
+    assert files.stats() == {"delivered": 0, "queued": 0, "dropped": {}}
+
+
+class PutsBack(Clock):
+    """``then`` happens when the time is asked for, as it is before a file that failed is put back."""
+
+    then = staticmethod(lambda: None)
+
+    def monotonic(self):
+        self.then()
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_file_that_is_put_back_while_another_thread_gives_up_is_counted(open_spool, spooled):
+    machine = PutsBack()
+
+    def attempt(upload, pace):
+        machine.then = lambda: files.abandon("shutdown")
+        return 1.0
+
+    files = backlog(open_spool(), attempt=attempt, machine=machine) if spooled else Uploads(attempt, 99, machine)
+    files.add("key", b"1")
+    files.step(Pace())
+    machine.then = lambda: None
+    assert files.stats() == {"delivered": 0, "queued": 0, "dropped": {"spooled" if spooled else "shutdown": 1}}
+    assert files.done_with(1)
+
+
+def test_without_a_spool_what_is_being_uploaded_at_the_end_may_still_arrive(logged):
+    said = []
+
+    def attempt(upload, pace):
+        said.extend(files.abandon("shutdown"))
+        return 0
+
+    files = Uploads(attempt, 99)
+    files.add("first", b"1")
+    files.add("second", b"2")
+    files.step(Pace())
+    assert [template % args for template, args in said] == ["2 files could not be uploaded in time: they are lost"]
+    assert logged() == []
+    assert files.stats() == {"delivered": 1, "queued": 0, "dropped": {"shutdown": 1}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from cozeloop_lite.trace.box import Box
 
 MANY = 1 << 30
@@ -106,7 +108,7 @@ def test_what_is_in_hand_when_the_time_is_up_may_yet_arrive():
 
 def test_but_where_it_can_be_kept_it_is_kept_once_and_in_order():
     kept = []
-    waiting = box(1, 1, 1, 1, batch_count=3, keep=lambda item: kept.append(item) is None)
+    waiting = box(1, 1, 1, 1, batch_count=3, keep=lambda items: kept.extend(items) or items)
     take(waiting)
     waiting.settle([0])
     waiting._ending = True
@@ -142,7 +144,7 @@ class Packing:
 def test_items_are_packed_once_many_wait_and_come_out_as_they_were(monkeypatch):
     monkeypatch.setattr("cozeloop_lite.trace.box.PACK_FROM", 3)
     kept = []
-    waiting = box(1, 1, 1, 1, 1, batch_count=4, packing=Packing(), keep=lambda item: bool(kept.append(item)))
+    waiting = box(1, 1, 1, 1, 1, batch_count=4, packing=Packing(), keep=lambda items: kept.extend(items) or [])
     assert [item for item, _ in waiting._items] == [0, 1, 2, (3,), (4,)]
     assert take(waiting) == [0, 1, 2, 3]
     waiting.give_up([3])
@@ -153,3 +155,32 @@ def test_items_are_packed_once_many_wait_and_come_out_as_they_were(monkeypatch):
     waiting._discard()
     assert kept == [3, 4]
     assert account(waiting)["dropped"] == {"shutdown": 2}
+
+
+def test_to_keep_items_holds_up_nobody_and_is_not_tried_again_once_it_failed():
+    looked = []
+    kept = []
+
+    def keep(items):
+        look = threading.Thread(target=lambda: looked.append(account(waiting)["queued"]), daemon=True)
+        look.start()
+        look.join(10)  # which it would wait for in vain if the lock were held
+        kept.append(items)
+        return items[:1] if len(kept) == 1 else []
+
+    waiting = box(*[1] * 9, batch_count=3, keep=keep)
+    waiting._ending = True
+    assert waiting._discard() == 0
+    assert kept == [[0, 1, 2], [3, 4, 5]]
+    assert looked == [9, 6]
+    assert (account(waiting)["spooled"], account(waiting)["dropped"]) == (1, {"shutdown": 8})
+
+
+def test_a_signal_handler_may_take_the_rest_in_the_middle_of_a_batch():
+    class Thief(Packing):
+        def unpack(self, item):
+            waiting._items.clear()
+            return super().unpack(item)
+
+    waiting = box(1, 1, 1, packing=Thief())
+    assert take(waiting) == [0]

@@ -54,6 +54,7 @@ class Book:
         self.lost = {}
         self.given_up = []
         self.given_up_as = set()
+        self.told_of = 0
         self.waits = []
         self.seconds = seconds
         self.pace = self  # told of requests and answers, too
@@ -90,8 +91,9 @@ class Book:
     def time_left(self, seconds):
         return max(0.0, min(seconds, self.seconds))
 
-    def refused(self, reason):
-        return self.lost.get(reason, 0)
+    def overflowed(self):
+        new, self.told_of = self.lost.get("queue_full", 0) - self.told_of, self.lost.get("queue_full", 0)
+        return new
 
 
 class Server:

@@ -101,6 +101,22 @@ def test_what_is_kept_at_the_end_is_kept_in_order(world, start):
     ]  # fmt: skip
 
 
+def test_what_is_being_uploaded_at_the_end_is_kept_with_what_waits_behind_it(world, start):
+    program = start(spool=True)
+    world.server.script = [OK, SILENT]
+    program.finish_span(files=[5, 5])
+    world.simulation.run(1.5)
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert closed == [False]
+    assert program.queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"spooled": 2}}
+    world.server.mood = ["ok"]
+    another = world.start_program(spool=True)
+    another.finish_span()
+    world.simulation.run(60)
+    assert world.server.files == {"2/0", "2/1"}
+
+
 def test_what_a_callback_of_the_thread_closes_is_accounted_for_when_the_time_is_up(world, start):
     program = start()
     closed = []
@@ -463,6 +479,25 @@ def test_a_server_that_hangs_on_one_file_from_the_spool_is_not_asked_for_the_nex
     program.finish_span()
     world.simulation.run(40)
     assert program.queue.stats()["delivered"] == 2
+
+
+def test_a_server_that_hangs_on_spans_from_the_spool_is_not_given_them_again_at_once(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    before.finish_span()
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    before.end()
+    program = world.start_program(spool=True)
+    world.server.mood = ["ok"]
+    world.server.script = [OK, SILENT]
+    for _ in range(10):
+        program.finish_span()
+        world.simulation.run(4)
+    assert requests(world).count("[1]") - 1 <= 1
+    assert program.queue.stats()["delivered"] >= 9
+    world.simulation.run(60)
+    assert 1 in world.server.told
 
 
 def test_what_the_server_says_to_spans_from_the_spool_holds_for_others_too(world):

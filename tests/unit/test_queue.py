@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import threading
 import time
@@ -1288,3 +1289,68 @@ def test_files_that_wait_stay_the_parents(make_queue, monkeypatch):
     monkeypatch.setattr(process, "_pid", -1)
     assert queue.flush(SOON)
     assert queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {}}
+
+
+def test_nothing_is_logged_with_the_lock_held(make_queue, logged):
+    """A handler of the log may wait for a thread that looks at the queue: neither would ever go on."""
+    sender = Sender(hold=True)
+
+    class Aside(Uploads):
+        def abandon(self, reason):
+            return [*super().abandon(reason), ("abandoned for %s", (reason,))]
+
+    queue = make_queue(sender, aside=Aside(lambda upload, pace: 0, 0))
+    free = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            look = in_thread(queue.stats)
+            look.join(SOON)
+            free.append((record.getMessage(), not look.is_alive()))
+
+    handler = Handler()
+    logging.getLogger("cozeloop_lite").addHandler(handler)
+    try:
+        queue.put("stuck", 1)
+        assert sender.busy.wait(SOON)
+        queue.put("waits", 1)
+        queue.close(0.05)
+    finally:
+        logging.getLogger("cozeloop_lite").removeHandler(handler)
+    assert ("[cozeloop] abandoned for shutdown", True) in free
+    assert all(looked for _, looked in free)
+
+
+def test_that_there_is_no_room_is_told_even_where_nothing_is_ever_sent(make_queue):
+    told = threading.Event()
+
+    def send(items, queue):
+        if queue.overflowed():
+            told.set()
+        queue.settle(items)
+
+    queue = make_queue(send, max_bytes=10)
+    queue.put("small", 1)
+    assert queue.flush(SOON)
+    wait_for(lambda: queue._wake_count == 1)  # the thread sleeps until the next item
+    assert not told.is_set()
+    queue.put("large", 11)
+    assert told.wait(SOON)
+    assert account(queue) == {"finished": 2, "delivered": 1, "queued": 0, "dropped": {"queue_full": 1}}
+
+
+def test_the_exit_waits_for_a_queue_that_is_just_being_closed(make_queue):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("last", 1)
+    closing = in_thread(lambda: queue.close(SOON))
+    assert sender.busy.wait(SOON)
+    wait_for(lambda: queue._closed)
+    leaving = in_thread(lambda: (queue._on_exit_hurry(), queue._on_exit()))
+    leaving.join(0.2)
+    assert leaving.is_alive()
+    sender.go.set()
+    leaving.join(SOON)
+    closing.join(SOON)
+    assert not leaving.is_alive()
+    assert account(queue)["delivered"] == 1
