@@ -16,7 +16,7 @@ help:  ## say what can be made
 demo: $(VENV)/package  ## see a real trace arrive at a stand-in server, without an account
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/tests  ## all tests, on the Python of $(PYTHON); THOROUGH=1 makes up more inputs
+test: $(VENV)/tests  ## all tests, on python3 or PYTHON=...; takes some minutes; THOROUGH=1 makes up more inputs
 	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/lint  ## ruff and mypy --strict

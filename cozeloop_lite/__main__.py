@@ -235,8 +235,14 @@ class _Output:
         self.stopped = True
 
 
+_ROOTLESS = 5  # times as long as one with a root, a trace without is waited for
+
+
 class _Trees:
-    """Draws each trace once its root has arrived and it has been quiet for a while, and again if more arrives."""
+    """Draws each trace once its root has arrived and it has been quiet for a while, and again if more arrives.
+
+    One whose root does not arrive, since it began in a service that reports elsewhere, is drawn when that is plain.
+    """
 
     def __init__(self, store: Store, output: _Output) -> None:
         self._store = store
@@ -250,11 +256,12 @@ class _Trees:
         for trace_id in changed:
             self._restless.pop(trace_id, None)
             self._restless[trace_id] = now
-        quiet = [trace_id for trace_id, since in self._restless.items() if now - since >= quiet_seconds]
-        for trace_id in quiet:
-            del self._restless[trace_id]  # it comes back with its next span
+        for trace_id, since in list(self._restless.items()):
+            if now - since < quiet_seconds:
+                continue
             spans = self._store.spans(trace_id)
-            if has_root(spans):
+            if has_root(spans) or now - since >= quiet_seconds * _ROOTLESS:
+                del self._restless[trace_id]  # it comes back with its next span
                 self._output.write(*render(spans, color=has_colors()))
 
 

@@ -16,6 +16,7 @@ from . import config, errors, logger
 from .api.client import ApiClient
 from .terminal import Progress
 from .trace.backlog import Backlog
+from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE
 from .trace.pace import Pace
 from .trace.spool import Spool
 from .trace.verdicts import BAD_SPAN, REFUSED_ALL, TAKEN, TOO_LARGE, judge, words
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # seconds
 FIRST_PAUSE = 1.0  # seconds; doubles with each failure
-LONGEST_PAUSE = 15.0
-SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 _LARGE = 1024 * 1024  # bytes of a file whose upload may be felt
 
 _EXAMPLES = """\
@@ -128,12 +127,14 @@ class Replay:
                     return
                 if self._spans + self._files > sent:
                     pause, since, sent = FIRST_PAUSE, time.monotonic(), self._spans + self._files
-                pause = max(pause, getattr(self._problem, "retry_after", None) or 0.0)
-                if time.monotonic() + pause > since + patience:
+                left = since + patience - time.monotonic()
+                named = getattr(self._problem, "retry_after", None) or 0.0
+                if left <= 0 or named > left:
                     return
-                self._say("; again in %.0f s: %s" % (pause, words(self._problem)))
+                wait = min(max(pause, named), left)
+                self._say("; again in %.0f s: %s" % (wait, words(self._problem)))
                 self._problem = None
-                time.sleep(pause)
+                time.sleep(wait)
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             self._backlog.release()
@@ -143,7 +144,11 @@ class Replay:
         files, size = self._spool.holds()
         if not (self._total or files):
             sys.stdout.write("nothing to send in %s for this address and workspace\n" % self._folder)
-            return 0
+            others = self._spool.others()
+            if others:
+                text = "cozeloop_lite: %d files there are for others (localhost and 127.0.0.1 are two addresses)\n"
+                sys.stderr.write(text % others)
+            return 1 if others else 0
         sent = "sent %d spans and %d files" % (self._spans, self._files)
         lost = max(0, self._spool.gone - self._spool.put_back - self._spans - self._files)
         if lost:
@@ -181,7 +186,7 @@ class Replay:
             self._api.upload_file(
                 config.UPLOAD_PATH, upload.content, upload.key, self._params, timeout=self._api.upload_timeout
             )
-        except errors.LoopError as problem:
+        except (errors.LoopError, ImportError) as problem:
             return -1 if self._failed(problem) in (BAD_SPAN, TOO_LARGE) else FIRST_PAUSE
         self._files += 1
         return 0
@@ -222,6 +227,10 @@ class _CountedSpool(Spool):
         if kept:
             self.put_back += len(records)
         return kept
+
+    def others(self) -> int:
+        """How many files there are for other destinations."""
+        return sum(not os.path.basename(path).startswith(self._prefix) for path in self._paths())
 
     def holds(self) -> tuple[int, int]:
         """How many files there are for the destination, and their bytes."""

@@ -52,7 +52,12 @@ def platform(answer: Answer, url: str) -> Step:
         return Step("platform", FAILED, seen, advice)
     if answer.status >= 500:
         seen = "the server at %s (%s), or a gateway before it, fails: %s%s" % (url, ADDRESS, said, _quoted(answer))
-        return Step("platform", FAILED, seen, "No setting needs to be wrong: look at the log of the server.")
+        advice = "look at the log of the server."
+        if answer.is_html or answer.status == 501:
+            advice = "Is that the platform's API (self-hosted: port 8888), and not another program? If it is, " + advice
+        else:
+            advice = "No setting needs to be wrong: " + advice
+        return Step("platform", FAILED, seen, advice)
     if isinstance(document, dict) and ("code" in document or "error_code" in document):
         code = document.get("code", document.get("error_code"))
         return Step("platform", OK, "a CozeLoop API answers (%s, code %s without a token)" % (said, _short(code)))

@@ -222,12 +222,15 @@ def test_with_tree_a_trace_is_drawn_once_its_root_has_arrived(serve):
     ]
 
 
-def test_with_tree_a_trace_without_root_is_not_drawn(serve):
+def test_with_tree_a_trace_without_root_is_waited_for_and_drawn_at_the_end(serve):
+    """It may have begun in a service that reports elsewhere."""
     server = serve("--tree")
     send(server.url, wire_span(2, parent_id="1" * 16, span_name="orphan"))
     send(server.url, wire_span(3, trace_id="a" * 32, span_name="complete"))
 
     assert "orphan  custom" not in server.read_until("complete  custom")
+    assert server.end() == 0
+    assert "orphan  custom" in "".join(server.lines.queue)
 
 
 def test_with_tree_what_is_complete_is_drawn_at_the_end(serve):

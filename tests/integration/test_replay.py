@@ -100,8 +100,9 @@ def test_with_nothing_to_send_it_says_so(folder, capfd):
 
 def test_what_is_for_another_workspace_stays(server, folder, capfd):
     outage(folder, server)
-    code, out, _ = run(capfd, folder, "--workspace-id", "43")
-    assert (code, out[:15], names(server)) == (0, "nothing to send", [])
+    code, out, err = run(capfd, folder, "--workspace-id", "43")
+    assert (code, out[:15], names(server)) == (1, "nothing to send", [])
+    assert "1 files there are for others" in err
     assert run(capfd, folder)[0] == 0
 
 
@@ -110,7 +111,8 @@ def test_a_server_that_is_down_leaves_everything_where_it_is(server, folder, cap
     well, server.default = server.default, reset()
     code, out, err = run(capfd, folder, "--patience", "60")
     assert code == 1
-    assert pauses == [1, 2, 4, 8, 15, 15]
+    assert pauses[:-1] == [1, 2, 4, 8, 15, 15]
+    assert 14 < pauses[-1] < 15  # what is left of a minute
     assert re.match(r"sent 0 spans and 0 files; 0\.0 MiB are left in ", out)
     assert "not all could be sent: " in err
     server.default = well
@@ -147,6 +149,15 @@ def test_a_file_that_cannot_be_uploaded_stays_and_its_span_is_not_sent_again(ser
     server.default = TAKEN
     assert run(capfd, folder)[:2] == (0, "sent 0 spans and 1 files; nothing is left in %s\n" % folder)
     assert names(server) == ["000"]
+
+
+def test_without_all_of_urllib3_it_says_so_and_the_file_stays(server, folder, capfd, monkeypatch):
+    outage(folder, server, ultra_large_report=True)
+    monkeypatch.setitem(sys.modules, "urllib3.filepost", None)  # for uploads alone
+    code, out, err = run(capfd, folder)
+    assert (code, names(server)) == (1, ["000"])
+    assert out.startswith("sent 1 spans and 0 files; 1.9 MiB are left")
+    assert "urllib3" in err
 
 
 def test_a_span_that_is_refused_is_counted_as_lost_and_the_others_arrive(server, folder, capfd, pauses):
