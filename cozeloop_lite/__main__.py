@@ -86,6 +86,7 @@ or one version as the platform answers it. No model is called: executing a promp
 its "reply", else the last message of the user. A file that changes is read again.
 """
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -247,12 +248,12 @@ class _Trees:
     def __init__(self, store: Store, output: _Output) -> None:
         self._store = store
         self._output = output
-        self._row = store.last_row()
+        self._change = store.last_change()
         self._restless: dict[str, float] = {}  # trace id -> when spans of it arrived last, in that order
 
     def draw(self, quiet_seconds: float) -> None:
         now = time.monotonic()
-        self._row, changed = self._store.trace_ids_since(self._row)
+        self._change, changed = self._store.changed_since(self._change)
         for trace_id in changed:
             self._restless.pop(trace_id, None)
             self._restless[trace_id] = now

@@ -18,7 +18,7 @@ from .terminal import Progress
 from .trace.backlog import Backlog
 from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE
 from .trace.pace import Pace
-from .trace.spool import Spool
+from .trace.spool import Spool, destination
 from .trace.verdicts import BAD_SPAN, REFUSED_ALL, TAKEN, TOO_LARGE, judge, words
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Replay:
         self._params = {"workspace_id": workspace_id}
         self._folder = folder
         self._show = show
-        self._spool = _CountedSpool(folder, "%s %s" % (api.base_url, workspace_id))  # as of SpanExporter
+        self._spool = _CountedSpool(folder, destination(api.base_url, workspace_id))
         self._backlog = Backlog(self._upload, config.QUEUE_BYTES, self._spool, self._post)
         self._total = self._spool.holds()[1]
         self._spans = self._files = 0  # that the server has taken

@@ -95,5 +95,3 @@ def compact(value: Any, **options: Any) -> str:
     options.setdefault("ensure_ascii", False)
     options.setdefault("default", str)
     return json.dumps(value, **options)
-
-

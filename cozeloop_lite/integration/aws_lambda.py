@@ -25,6 +25,7 @@ from .. import clients, logger
 from ..propagation import extract
 from ..trace import depth, ids, values
 from ..trace.span import NOOP
+from . import lambda_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ SHORT_SECONDS = 0.2  # ... after it failed, in each of ...
 SHORT_FLUSHES = 9  # ... so many invocations, before there is another full attempt
 MARGIN_SECONDS = 0.2  # of an invocation's time that are never used for sending
 IDLE_SECONDS = 60.0  # after which a connection is not trusted: while we are frozen, the other side may forget it
-MAX_PARSED_BYTES = 1 << 20  # of an event that comes as JSON, unparsed
-HIDDEN = "***"
-
-_CREDENTIALS = frozenset(
-    ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-amz-security-token", "x-api-key"]
-)
-# tag -> where a context has it: AWS Lambda's; Volcengine's, Alibaba's and Google's
-_CONTEXT_TAGS = {
-    "request_id": ("aws_request_id", "request_id"),
-    "function_name": ("function_name", "function.name"),
-    "function_version": ("function_version", "function.qualifier"),
-}
 
 _invocations = itertools.count()  # of this process; taking a number is one atomic step
 _hooked = False  # whether AWS SnapStart was told of us
@@ -128,7 +117,7 @@ def lambda_handler(  # noqa: F811
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if depth.near_limit():  # a function that calls itself without end
                 return fn(*args, **kwargs)
-            event, context = _arguments(args, kwargs)
+            event, context = lambda_events.arguments(args, kwargs)
             try:
                 with handler.start(event, context) as span:
                     result = fn(*args, **kwargs)
@@ -177,12 +166,12 @@ class _Handler:
                 _heed_sigterm(client)
             if abs(time() - self._last) > IDLE_SECONDS:
                 _forget_connections(client)
-            tags = _context_tags(context)
-            event = _parsed(event)
+            tags = lambda_events.context_tags(context)
+            event = lambda_events.parsed(event)
             span = client.start_span(
                 self._name or tags.get("function_name") or self._own_name,
                 self._span_type,
-                child_of=extract(_carrier(event)),
+                child_of=extract(lambda_events.carrier(event)),
                 start_new_trace=True,  # no span that an earlier invocation left open is the parent of this one
             )
         except Exception as problem:  # noqa: BLE001 - an event, a context or a client of the program's own making
@@ -190,13 +179,13 @@ class _Handler:
             return NOOP
         span.set_tags({**tags, "cold_start": cold})
         if self._record_inputs:
-            span.set_input(_shown(event))
+            span.set_input(lambda_events.shown(event))
         return span
 
     def note_result(self, span: Span, result: Any) -> None:
         """The function returned ``result``. Never raises."""
         if self._record_outputs and span._output is None:  # what the function set itself is better informed
-            span.set_output(_shown(result))
+            span.set_output(lambda_events.shown(result))
 
     def flush(self, context: Any) -> None:
         """Send what is finished, for as long as there is patience and time. Never raises."""
@@ -204,7 +193,7 @@ class _Handler:
         if client is None:
             return
         seconds = self._patience.seconds()
-        left = _time_left(context)
+        left = lambda_events.time_left(context)
         if left is not None:
             seconds = max(0.0, min(seconds, left - MARGIN_SECONDS))
         end = monotonic() + seconds
@@ -245,100 +234,6 @@ class _Patience:
             self._short = 0
         else:
             self._short = max(0, self._short - 1) if self._short else SHORT_FLUSHES
-
-
-# -- what the platform hands over ---------------------------------------------------------------------------------
-
-
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """Event and context of a call; None for what is missing."""
-    event = args[0] if args else kwargs.get("event")
-    return event, args[1] if len(args) > 1 else kwargs.get("context")
-
-
-def _found(context: Any, path: str) -> Any:
-    try:
-        for name in path.split("."):
-            context = context.get(name) if isinstance(context, dict) else getattr(context, name, None)
-        return context
-    except Exception:  # noqa: BLE001 - a context that fails when it is looked at has nothing to tell
-        return None
-
-
-def _context_tags(context: Any) -> dict[str, str]:
-    tags = {}
-    for tag, paths in _CONTEXT_TAGS.items():
-        for path in paths:
-            value = _found(context, path)
-            if value and isinstance(value, str):
-                tags[tag] = value
-                break
-    return tags
-
-
-def _time_left(context: Any) -> float | None:
-    """Seconds until the platform ends the invocation; None when it does not say."""
-    remaining = _found(context, "get_remaining_time_in_millis")
-    try:
-        millis = remaining()
-        return millis / 1000.0 if isinstance(millis, (int, float)) else None
-    except Exception:  # noqa: BLE001 - no context, or not one of AWS Lambda
-        return None
-
-
-def _parsed(event: Any) -> Any:
-    """Alibaba Function Compute hands over bytes of JSON; everything else stays as it is."""
-    if not isinstance(event, bytes) or not event.startswith(b"{") or len(event) > MAX_PARSED_BYTES:
-        return event
-    import json
-
-    try:
-        return json.loads(event.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return event
-
-
-def _carrier(event: Any) -> Any:
-    """The headers of the caller in an event; None when there are none.
-
-    An HTTP event has them (API Gateway in both versions, load balancers, function URLs), a request object of Google's,
-    and a message from SQS or SNS has them as attributes. Several messages have no one parent.
-    """
-    if not isinstance(event, dict):
-        return getattr(event, "headers", None)
-    headers = event.get("headers") or event.get("multiValueHeaders")
-    if isinstance(headers, dict):
-        return headers
-    records = event.get("Records")
-    if not isinstance(records, list) or len(records) != 1 or not isinstance(records[0], dict):
-        return None
-    notification = records[0].get("Sns")
-    source = notification if isinstance(notification, dict) else records[0]
-    attributes = source.get("messageAttributes") or source.get("MessageAttributes")
-    if not isinstance(attributes, dict):
-        return None
-    found = [(name, value) for name, value in attributes.items() if isinstance(value, dict)]
-    return {name: value.get("stringValue", value.get("Value")) for name, value in found}
-
-
-def _shown(payload: Any) -> Any:
-    """An event or a result without the values of headers that carry credentials; the original stays as it is."""
-    if not isinstance(payload, dict):
-        return payload
-    shown = payload
-    try:
-        for part in ("headers", "multiValueHeaders"):
-            headers = payload.get(part)
-            if isinstance(headers, dict):
-                names = [name for name in headers if isinstance(name, str) and name.lower() in _CREDENTIALS]
-                if names:
-                    shown = {**shown, part: {**headers, **dict.fromkeys(names, HIDDEN)}}
-        if payload.get("cookies") and "headers" in payload:  # where version 2 of the HTTP API has them
-            shown = {**shown, "cookies": HIDDEN}
-        return shown
-    except Exception as problem:  # noqa: BLE001 - a dict that fails when it is looked at
-        logger.warn("an event or result is not recorded: %s", values.describe(problem))
-        return None
 
 
 # -- the life of the process --------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .summaries import ROOTS
+
 if TYPE_CHECKING:
     import sqlite3
     import threading
@@ -82,7 +84,7 @@ class FeedbackTable:
         return (root, "") if span_id in ("", root) else (span_id, span_id)
 
     def _is_root(self, row_id: int, span: Mapping[str, Any]) -> bool:
-        if span["parent_id"] not in ("", "0"):
+        if span["parent_id"] not in ROOTS:
             return False
         earlier = self._connection.execute(f"{_ROOT} AND id < ? LIMIT 1", (span["trace_id"], row_id))
         return earlier.fetchone() is None

@@ -17,6 +17,7 @@ from .codes import TRACE_ELSEWHERE, TRACE_RATE_LIMIT, Refusal, invalid_trace_par
 from .output import RETENTION_MICROS, span_document, tokens
 from .rules import check_workspace
 from .span_filters import FORM, predicate
+from .summaries import ROOTS
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Mapping
@@ -60,7 +61,6 @@ _FORMS = {
     TRACES: struct({**_WHEN, "trace_ids": list_of(string)}, ("workspace_id", "start_time", "end_time", "trace_ids")),
 }
 _TOKEN = struct({"starttime": i64, "spanid": string}, ("starttime", "spanid"))
-_ROOTS = ("", "0")
 
 
 class SearchEndpoints:
@@ -209,7 +209,7 @@ def _listed(request: Mapping[str, Any]) -> Predicate:
         return lambda span: True
     if kind == "llm_span":
         return lambda span: bool(span.fields["span_type"] == "model")
-    return lambda span: span.fields["parent_id"] in _ROOTS
+    return lambda span: span.fields["parent_id"] in ROOTS
 
 
 def _window(request: Mapping[str, Any]) -> tuple[int, int]:

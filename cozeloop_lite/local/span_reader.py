@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .feedback import Feedback, FeedbackTable
 from .files import warnings as file_warnings
-from .summaries import summaries
+from .summaries import changes, summaries
 
 if TYPE_CHECKING:
     import sqlite3
@@ -96,17 +96,17 @@ class SpanReader:
         with self._changed:
             return summaries(self._connection, "ORDER BY changed DESC, number DESC LIMIT ?", (limit,))
 
-    def trace_ids_since(self, row_id: int) -> tuple[int, list[str]]:
-        """The traces that got spans after the row ``row_id`` (0 at first), and the row to ask from the next time."""
-        query = "SELECT trace_id, max(id) FROM spans WHERE id > ? GROUP BY trace_id ORDER BY max(id)"
+    def changed_since(self, change: int) -> tuple[int, list[str]]:
+        """The traces that have changed after ``change``, the latest last, and the number to ask from the next time."""
+        query = "SELECT trace_id FROM traces WHERE changed > ? ORDER BY changed, number"
         with self._changed:
-            rows = self._connection.execute(query, (row_id,)).fetchall()
-        return (rows[-1][1] if rows else row_id), [row[0] for row in rows]
+            found = [row[0] for row in self._connection.execute(query, (change,))]
+            return changes(self._connection), found
 
-    def last_row(self) -> int:
-        """The row of the span received last, 0 when there is none; for ``trace_ids_since``."""
+    def last_change(self) -> int:
+        """The number of the latest change of a trace, 0 when there was none; for ``changed_since``."""
         with self._changed:
-            return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM spans").fetchone()[0])
+            return changes(self._connection)
 
     def warnings(self) -> list[str]:
         """Every warning, in the order given."""

@@ -8,6 +8,7 @@ for is read from a file beside that, see ``reading``.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import deque
@@ -47,6 +48,7 @@ CREATE INDEX IF NOT EXISTS files_by_age ON files (received_at_micros);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 
+_IN_MEMORY = ("", ":memory:")
 DEFAULT_DB = "cozeloop_lite.sqlite3"  # in the current folder, so that spans survive a restart of the server
 _COPIES = "#copies"  # a count: of the spans that came again just as they were, and are stored once
 _TWICE = "this span arrived more than once: trace views show the first copy, metrics count each"
@@ -83,8 +85,12 @@ class Store(SpanReader):
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[_Batch] = deque()
         self._counts: dict[str, int] = {}  # not written yet
-        self._target = Path(db).resolve().as_uri() + "?mode=ro" if read_only else db
         self._read_only = read_only
+        self._target = db
+        if read_only:
+            self._target = Path(db).resolve().as_uri() + "?mode=ro"
+        elif db not in _IN_MEMORY:
+            self._target = os.path.abspath(db)  # it is opened again and again, and the program may change its folder
         # Immediate: a transaction that reads before it writes would be refused where another process wrote meanwhile.
         self._connection = sqlite3.connect(
             self._target, uri=read_only, check_same_thread=False, timeout=10, isolation_level="IMMEDIATE"
@@ -92,13 +98,13 @@ class Store(SpanReader):
         self.feedback = FeedbackTable(self._connection, self._changed)
         self._retention = Retention(self._connection, keep_days, keep_mb)
         try:
-            self._prepare(read_only)
+            self._prepare()
         except sqlite3.Error:
             self._connection.close()
             raise
 
-    def _prepare(self, read_only: bool) -> None:
-        if read_only:
+    def _prepare(self) -> None:
+        if self._read_only:
             self._connection.execute("SELECT 1 FROM spans LIMIT 1")
             return
         self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # without effect on a file that has tables
@@ -112,7 +118,7 @@ class Store(SpanReader):
         """A connection to read from. With a file it is one of its own: who writes and who reads do not wait."""
         import sqlite3
 
-        if self.db in ("", ":memory:"):
+        if self.db in _IN_MEMORY:
             with self._changed:
                 yield self._connection
             return
@@ -151,11 +157,9 @@ class Store(SpanReader):
 
     def _commit(self, batches: Iterable[_Batch]) -> None:
         received_at = int(time.time() * 1000000)
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._writing():
             added = [self._add_span(arrival, received_at) for batch in batches for arrival in batch.arrivals]
             summarize(self._connection, [item for item in added if item is not None])
-            self._write_counts()
         for batch in batches:
             batch.problem = None
 
@@ -198,10 +202,9 @@ class Store(SpanReader):
     def add_file(self, workspace_id: str, name: str, content: bytes) -> bool:
         """Keep an uploaded file; True when it replaced one of the same name, as on the platform."""
         row = (workspace_id, name, int(time.time() * 1000000), content)
-        with self._changed, self._connection:
-            replaced = self.file(workspace_id, name) is not None
+        with self._changed, self._writing():
+            replaced = self._has_file(workspace_id, name)
             self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", row)
-            self._write_counts()
         self.tidy()
         return replaced
 
@@ -212,6 +215,19 @@ class Store(SpanReader):
 
     def _add_count(self, name: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, with the counts in it; if it fails, the counts are what they were before, too."""
+        counts = dict(self._counts)
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._write_counts()
+        except BaseException:
+            self._counts = counts
+            raise
 
     def _write_counts(self) -> None:
         counts, self._counts = self._counts, {}

@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS briefs_by_user_id ON briefs (user_id) WHERE user_id !
 """
 CHANGES = "#changes"  # a count: of the writes that changed a trace, since the database was created
 
-ROOTS = ("", "0")
+ROOTS = ("", "0")  # what a span names as its parent that has none, contract backend.md 2
 MAX_ERROR = 200  # characters of an error in a brief
 MAX_SERVICES = 20  # of one trace
 _MAX_INT = (1 << 63) - 1

@@ -50,7 +50,7 @@ class Account:
         self.delivered = 0
         self.spooled = 0  # kept in a file, for another process
         self.dropped: dict[str, int] = {}  # by reason
-        self.lost = 0  # how many these are: a flush is told of them, and not of the refused ones
+        self.lost = 0  # how many of these and the spooled there are: a flush is told of them, not of the refused
         self.told_of = 0  # how many of the refused ones were spoken of
         self._refused = {reason: Counter() for reason in (QUEUE_FULL, CLOSED, NEVER_FINISHED)}
 

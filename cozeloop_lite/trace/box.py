@@ -259,7 +259,7 @@ class Box:
         return self._account.taken + len(self._items)
 
     def dropped(self, reason: str) -> int:
-        """How many items were lost for ``reason``."""
+        """How many items were lost for ``reason``, of those that had come to be put."""
         return self._account.dropped.get(reason, 0)
 
     def stats(self) -> dict[str, Any]:

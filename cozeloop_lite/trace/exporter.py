@@ -100,10 +100,10 @@ class SpanExporter:
         self._timeout = api.timeout
         self._upload_timeout = api.upload_timeout
         if spool is None and conf.spool_dir:
-            from .spool import Spool
+            from .spool import Spool, destination
 
-            destination = "%s %s" % (api.base_url if sink is None else "exporter", workspace_id)
-            spool = Spool(conf.spool_dir, destination, conf.spool_max_bytes)
+            place = destination(api.base_url if sink is None else "exporter", workspace_id)
+            spool = Spool(conf.spool_dir, place, conf.spool_max_bytes)
         self._backlog: Backlog | None = None
         if spool is not None:
             from .backlog import Backlog

@@ -192,6 +192,11 @@ class Spool:
             yield from itertools.islice(ours, MAX_FILES)
 
 
+def destination(base_url: str, workspace_id: str) -> str:
+    """What files are named after: whose spans they hold."""
+    return "%s %s" % (base_url, workspace_id)
+
+
 class Taken:
     """A file that is being sent, with the lock on it. Read from its end."""
 

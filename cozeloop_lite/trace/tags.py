@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .span import Span
 
 MAX_TAGS = 50  # contract backend.md 2.3
-# Tags with a place of their own (DESIGN "Limits"), and the type each must have (contract siblings.md 2.3).
+# Tags with a place of their own, and the type each must have (contract siblings.md 2.3).
 TEXT_TAGS = frozenset(["user_id", "message_id", "thread_id"])
 COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_first_resp", "latency_first_resp"])
 FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
@@ -86,7 +86,7 @@ def _checked(span: Span, key: str, value: Any) -> Any:
 def as_int(value: Any) -> int | None:
     """An exact int of ``value``; numpy's integers are some, bool and float are none."""
     if type(value) is int:
-        return int(value)
+        return value
     try:
         return None if isinstance(value, bool) else int(operator.index(value))
     except Exception:  # noqa: BLE001 - no integer, or a hostile one

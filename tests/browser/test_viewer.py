@@ -32,6 +32,22 @@ def test_traces_are_listed_the_latest_first(browser, journey):
     assert "plan_journey" in first and "error" in first and "3.42 s" in first and "12" in first and "2,076" in first
 
 
+@pytest.mark.parametrize(
+    ("micros", "shown"),
+    [
+        (999, "999 µs"),
+        (1_500, "1.50 ms"),
+        (999_700, "1.00 s"),
+        (119_700_000, "2 min 0 s"),
+        (3_599_700_000, "1.0 h"),
+    ],
+)
+def test_durations_are_rounded_to_the_next_unit(browser, server, micros, shown):
+    ingest(server, [span(0, started_at_micros=1000000 * int(time.time() - 7200), duration_micros=micros)])
+    browser.open(server.url)
+    browser.wait_text(".list .row .cell.duration", shown)
+
+
 def test_new_traces_appear_by_themselves(browser, server):
     browser.open(server.url)
     browser.wait_text("p[role=status]", "COZELOOP_API_BASE_URL=" + server.url)

@@ -8,7 +8,7 @@ from email.message import Message as EmailMessage
 from urllib3._collections import HTTPHeaderDict
 
 from cozeloop_lite import propagation
-from cozeloop_lite.integration import aws_lambda
+from cozeloop_lite.integration import lambda_events
 from cozeloop_lite.propagation import SpanContext, TraceInfo, extract, inject
 
 from . import values
@@ -72,13 +72,13 @@ def fuzz_event(data):
     feed = Feed(data)
     event = values.decode(feed.rest(), _EVENT_WORDS)
     _check(extract(event))
-    _check(extract(aws_lambda._carrier(aws_lambda._parsed(event))))
-    shown = aws_lambda._shown(event)
+    _check(extract(lambda_events.carrier(lambda_events.parsed(event))))
+    shown = lambda_events.shown(event)
     if isinstance(event, dict):
         for part in ("headers", "multiValueHeaders"):
             if isinstance(event.get(part), dict):
-                hidden = [value for name, value in shown[part].items() if name.lower() in aws_lambda._CREDENTIALS]
-                assert all(value == aws_lambda.HIDDEN for value in hidden)
+                hidden = [value for name, value in shown[part].items() if name.lower() in lambda_events._CREDENTIALS]
+                assert all(value == lambda_events.HIDDEN for value in hidden)
 
 
 def _check(context):

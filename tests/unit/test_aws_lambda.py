@@ -19,7 +19,7 @@ import pytest
 
 import cozeloop_lite
 from cozeloop_lite import clients, inject, new_client
-from cozeloop_lite.integration import aws_lambda
+from cozeloop_lite.integration import aws_lambda, lambda_events
 from cozeloop_lite.integration.aws_lambda import lambda_handler
 from cozeloop_lite.trace import ids, tracer
 
@@ -260,7 +260,7 @@ def test_what_inject_wrote_arrives_with_its_baggage(client, sink):
         {"Records": [{"Sns": None, "eventSource": "aws:s3"}]},
         {"Records": [{"messageAttributes": {"traceparent": attribute(PARENT)}}] * 2},
         b'{"a":' + b"[" * 100_000,
-        json.dumps({"headers": {"traceparent": PARENT}, "body": "x" * aws_lambda.MAX_PARSED_BYTES}).encode(),
+        json.dumps({"headers": {"traceparent": PARENT}, "body": "x" * lambda_events.MAX_PARSED_BYTES}).encode(),
     ],
     ids=lambda event: repr(event)[:40],
 )
@@ -315,6 +315,15 @@ def test_credentials_in_headers_are_not_recorded_and_the_event_is_not_changed(cl
         "body": "asked",
     }
     assert json.loads(span["output"])["body"] == "answered"
+
+
+def test_cookies_of_an_answer_without_headers_are_not_recorded(client, sink):
+    @lambda_handler
+    def handler(event, context):
+        return {"statusCode": 204, "cookies": ["session=hush"]}
+
+    assert handler({}, None)["cookies"] == ["session=hush"]
+    assert json.loads(sink.spans[0]["output"]) == {"statusCode": 204, "cookies": "***"}
 
 
 def test_cookies_that_are_not_those_of_a_request_are_recorded(client, sink):

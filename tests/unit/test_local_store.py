@@ -92,6 +92,17 @@ def test_a_batch_that_cannot_be_stored_costs_itself(store):
     assert summary(store)["spans"] == 1
 
 
+def test_a_batch_that_cannot_be_stored_counts_nothing(store):
+    store.add_spans([arrival(1)])
+    store.count("requests")
+
+    with pytest.raises(OverflowError):  # tried twice: the second attempt is for batches that came with it
+        store.add_spans([arrival(1), arrival(2, started_at_micros=1 << 70)])
+    store.add_file("7", "a.txt", b"")
+
+    assert (store.stats()["spans"], store.stats()["duplicates"], store.stats()["requests"]) == (1, 0, 1)
+
+
 def test_batches_that_come_while_another_is_written_are_committed_together(store):
     committed = []
     commit = store._commit
@@ -281,6 +292,22 @@ def test_a_change_after_everything_was_forgotten_is_a_new_change(always_due):
     store.close()
 
 
+def test_a_trace_that_comes_after_everything_was_forgotten_has_changed(db, always_due):
+    store = Store(db, keep_days=1)
+    store.add_spans([arrival(number) for number in range(1, 4)])
+    change = store.last_change()
+    received(store, TRACE, 2)
+    store.tidy()
+    assert store.changed_since(change) == (change, [])
+
+    store.add_spans([arrival(9, trace_id="b" * 32)])  # in the first row again
+
+    change, traces = store.changed_since(change)
+    assert traces == ["b" * 32]
+    assert store.changed_since(change) == (change, [])
+    store.close()
+
+
 def test_what_cannot_be_forgotten_now_costs_no_batch(db, always_due):
     store = Store(db, keep_days=1)
     store.add_spans([arrival(1)])
@@ -320,6 +347,19 @@ def test_counts_are_written_with_the_next_batch_and_when_the_store_is_closed(db)
 
 
 # --- reading beside writing ---
+
+
+def test_a_file_is_found_again_when_the_program_changes_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store("spans.sqlite3")
+    store.add_spans([arrival(1)])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    assert Archive(store).trace(TRACE, 10)["spans"]
+    assert not list(elsewhere.iterdir())
+    store.close()
 
 
 def test_what_is_read_is_of_one_moment(db):

@@ -15,8 +15,13 @@ HIDDEN = "langsmith:hidden"  # the tag of what LangGraph does between the nodes 
 def node_name(serialized: Any, about: dict[str, Any]) -> str:
     """The name of a step: of a graph's node that of the node, else what it was called, else that of its class."""
     stored = serialized if isinstance(serialized, dict) else {}
-    path = stored.get("id")
-    return about.get("name") or stored.get("name") or (path[-1] if isinstance(path, list) and path else "unknown")
+    return about.get("name") or stored.get("name") or class_name(stored) or "unknown"
+
+
+def class_name(stored: Any) -> str:
+    """The class of what is in LangChain's form for storage; ``""`` where that is not told."""
+    path = stored.get("id") if isinstance(stored, dict) else None
+    return str(path[-1]) if isinstance(path, list) and path else ""
 
 
 def chain_kind(serialized: Any, about: dict[str, Any]) -> str:

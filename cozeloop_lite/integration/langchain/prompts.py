@@ -6,7 +6,7 @@ LangChain hands the template on in its form for storage: nested dicts with the p
 from __future__ import annotations
 
 from ...trace import values
-from . import messages
+from . import kinds, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _arguments(stored: Any) -> dict[str, Any]:
 
 def _template(stored: Any) -> dict[str, Any]:
     given = _arguments(stored)
-    name = _class_name(stored)
+    name = kinds.class_name(stored)
     if name == "MessagesPlaceholder":
         return {"role": "placeholder", "content": given.get("variable_name")}
     role = given.get("role") or next((role for start, role in _ROLES.items() if name.startswith(start)), "user")
@@ -80,8 +80,3 @@ def _part(stored: Any) -> dict[str, Any]:
     if isinstance(template, dict):
         return {"type": "image_url", "image_url": template}
     return {"type": "text", "text": template}
-
-
-def _class_name(stored: Any) -> str:
-    path = stored.get("id") if isinstance(stored, dict) else None
-    return str(path[-1]) if isinstance(path, list) and path else ""

@@ -16,7 +16,7 @@ export function stringify(value, indent = 2) {
   return JSON.stringify(value, exact, indent);
 }
 
-export class Failure extends Error {
+class Failure extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;

@@ -28,7 +28,7 @@ export function replace(element, ...children) {
   return add(element, children);
 }
 
-export function webAddress(text) {
+function webAddress(text) {
   if (typeof text !== "string" || !/^https?:\/\//i.test(text)) return null;
   try {
     return new URL(text).href;

@@ -94,9 +94,10 @@ export function number(value) {
 export function duration(micros) {
   const us = Number(micros) || 0;
   if (us < 1000) return `${us} µs`;
-  if (us < 1e6) return `${(us / 1e3).toPrecision(3).replace(/e\+3/, "")} ms`;
+  if (us < 999500) return `${(us / 1e3).toPrecision(3)} ms`;
   if (us < 60e6) return `${(us / 1e6).toFixed(2)} s`;
-  if (us < 3600e6) return `${Math.floor(us / 60e6)} min ${Math.round((us % 60e6) / 1e6)} s`;
+  const seconds = Math.round(us / 1e6);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   return `${(us / 3600e6).toFixed(1)} h`;
 }
 
@@ -106,10 +107,10 @@ export function size(bytes) {
 }
 
 // Local time; what no calendar holds is written as the number it is.
-export function moment(micros, dated = true) {
+export function moment(micros) {
   const date = new Date(Number(micros) / 1000);
   if (!(Number(micros) > 0) || Number.isNaN(date.getTime())) return String(micros);
   const two = (n, width = 2) => String(n).padStart(width, "0");
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`;
-  return dated ? `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock}` : clock;
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock}`;
 }

@@ -14,19 +14,19 @@ const TICKS = 4;
 export async function tracePage(main, id, row, alive) {
   replace(main, h("p", { class: "quiet" }, say("loading")));
   const view = new TraceView(main, id, row);
+  let since = api.exported ? "" : (await api.changes("")).since; // of before: nothing falls between
   view.take(await api.trace(id));
   if (api.exported) return;
-  let { since } = await api.changes("");
   while (alive()) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     if (document.hidden || !alive()) continue;
     try {
       const answer = await api.changes(since);
-      since = answer.since;
       if (alive() && (answer.reset || answer.traces.some((one) => one.trace_id === id))) {
         const found = await api.trace(id);
         if (alive()) view.take(found);
       }
+      since = answer.since; // only now: what failed is asked for again
     } catch { /* the server is away: what is shown remains */ }
   }
 }
