@@ -83,6 +83,9 @@ class Uploads:
         self._unclaimed[upload.number] = True
         self.added += 1
         self._waiting.append(upload)
+        if self._given_up and self._take_out(upload):  # its span was on the way when the end came, and arrived
+            logger.error(LOST, 1)
+            self._lose([upload], self._given_up)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count files as lost."""

@@ -195,17 +195,19 @@ def test_what_is_being_uploaded_when_the_end_comes_is_kept_like_what_waits_behin
     assert contents(open_spool()) == [b"1", b"2"]
 
 
-def test_a_file_that_fails_after_the_end_is_kept_too_unless_the_server_refuses_it(open_spool):
-    answers = iter([1.0, -1])
-    mine = backlog(open_spool(), attempt=lambda upload, pace: next(answers))
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_file_that_comes_after_the_end_is_kept_or_lost_at_once(open_spool, spooled):
+    """Its span was on the way when all was given up, and was accepted: nobody will come for the file."""
+    attempts = []
+    attempt = lambda upload, pace: attempts.append(upload) or 0  # noqa: E731
+    mine = backlog(open_spool(), attempt=attempt) if spooled else Uploads(attempt, 99)
     assert mine.abandon("shutdown") == []
-    mine.add("passing", b"1")
-    mine.add("refused", b"2")
-    mine.step(Pace())
+    mine.add("late", b"1")
     mine.step(Pace())
     mine.release()
-    assert mine.stats() == {"delivered": 0, "queued": 0, "dropped": {"spooled": 1, "refused": 1}}
-    assert contents(open_spool()) == [b"1"]
+    assert attempts == []
+    assert mine.stats() == {"delivered": 0, "queued": 0, "dropped": {"spooled" if spooled else "shutdown": 1}}
+    assert not spooled or contents(open_spool()) == [b"1"]
 
 
 def test_where_nothing_can_be_kept_the_files_are_lost_and_whoever_gives_up_says_so(tmp_path, logged):
