@@ -6,6 +6,7 @@ This module loads urllib3 and is imported with the first request.
 
 from __future__ import annotations
 
+import re
 import socket
 from time import monotonic
 from typing import Any, AnyStr
@@ -20,6 +21,7 @@ HIDDEN = "***"
 ERROR_BYTES = 64 * 1024  # of an answer that is no success; the platform's own have less than 1 KB
 SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
 
+_CONNECTION = r"\A<?[\w.]+\(host=[^)]*\)[^:]*: "  # how urllib3 begins: with a class, and what stands in the URL anyway
 _UNTRUSTED = (
     ". If the authority that signed it is to be trusted: set SSL_CERT_FILE to a file of its certificate, or pass "
     "http_client=urllib3.PoolManager(ca_certs=...)."
@@ -79,7 +81,7 @@ class Call:
             error: errors.NetworkError = errors.RequestTimeoutError(text)
         else:
             kind = errors.AnswerTooLongError if isinstance(problem, body.TooLong) else errors.NetworkError
-            words = self.hidden(str(problem)) or type(problem).__name__
+            words = re.sub(_CONNECTION, "", self.hidden(str(problem))) or type(problem).__name__
             error = kind("%s failed: %s%s" % (what, words, _UNTRUSTED if "certificate verify failed" in words else ""))
         if not self._tells(problem):
             error.__cause__ = problem

@@ -8,6 +8,7 @@ import email.policy
 import json
 import os
 import platform
+import re
 import signal
 import socket
 import subprocess
@@ -456,6 +457,14 @@ def test_a_connection_that_breaks_off_is_a_network_error_and_never_a_short_answe
 def test_what_is_no_http_is_a_network_error(said):
     with raw_server(said) as url, raising(errors.NetworkError):
         api_for(url).get(PATH)
+
+
+def test_that_nobody_listens_is_said_without_the_words_of_another_library():
+    url = "http://127.0.0.1:%d" % dead_port()
+    with raising(errors.NetworkError) as caught:
+        api_for(url).get(PATH)
+    said = str(caught.value)
+    assert re.match(r"GET %s%s failed: Failed to establish a new connection: .*refused" % (url, PATH), said)
 
 
 def test_a_huge_answer_is_cut_short(server, monkeypatch):
