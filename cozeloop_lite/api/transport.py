@@ -21,7 +21,7 @@ HIDDEN = "***"
 ERROR_BYTES = 64 * 1024  # of an answer that is no success; the platform's own have less than 1 KB
 SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
 
-_CONNECTION = r"\A<?[\w.]+\(host=[^)]*\)[^:]*: "  # how urllib3 begins: with a class, and what stands in the URL anyway
+_CONNECTION = r"\A(<[^>]*>|\w+\(host=[^)]*\)): "  # how urllib3 begins: with a class, and what the URL says anyway
 _UNTRUSTED = (
     ". If the authority that signed it is to be trusted: set SSL_CERT_FILE to a file of its certificate, or pass "
     "http_client=urllib3.PoolManager(ca_certs=...)."
