@@ -82,7 +82,8 @@ class Sender(Box):
         self.pace.ring()
 
     def _overflow(self) -> None:
-        self.pace.ring()
+        if self._wake_count != NEVER:  # it sleeps; when it sends it looks by itself, and each ring would cost 1 µs
+            self._wake()
 
     def _get_ready(self) -> None:
         if not self._starting:  # or all threads of a busy program would wait until the new one has had its first turn
@@ -132,9 +133,11 @@ class Sender(Box):
     def _sleep(self) -> None:
         """Sleep until there is something to send, then until it fills a batch, a second is over or someone hurries."""
         end: float | None = None
-        while not self._closed and not self._has_overflowed():
+        while not self._closed:
             # First the marks, then the look: who puts an item after the look sees the marks, and rings.
             self._mark_batch()
+            if self._has_overflowed():
+                break
             count = len(self._items)
             pause = self._aside.wait()
             if count:
