@@ -228,45 +228,40 @@ def copied(value: Any) -> Any:
     return value if isinstance(value, Enum) else copy.deepcopy(value)
 
 
-def mold(value: Any) -> Callable[[], Any]:
-    """A function that makes copies of ``value``, equal to those of :func:`copied`, in less than half the time.
+def mold(entity: Entity) -> Callable[[], Any]:
+    """A function that makes copies of ``entity``, equal to those of :func:`copied`, in less than half the time.
 
-    For what is copied often and never changes: which parts of it need a copy of their own is found out here, once.
+    For what is copied often and never changes: of which parts it consists is found out here, once, so that no function
+    is called for each of them.
     """
-    if type(value) is list:
-        return _list_mold(value)
-    if not isinstance(value, Entity):
-        return lambda: copied(value)
-    kind, create, fields = type(value), object.__new__, value.__dict__
-    copied_fields = fields.copy().copy
-    inner = [(name, mold(fields[name])) for name in _inner_names(value)]
-
-    def make() -> Any:
-        other = create(kind)
-        own = other.__dict__ = copied_fields()
-        for name, make_item in inner:
-            own[name] = make_item()
-        return other
-
-    return make
-
-
-def _list_mold(items: list[Any]) -> Callable[[], Any]:
-    if not all(isinstance(item, Entity) and not _inner_names(item) for item in items):
-        makers = [mold(item) for item in items]
-        return lambda: [make_item() for make_item in makers]
-    # Most entities of a prompt are its messages and variables, which have nothing inside: here no function is called
-    # for each of them.
-    plans = [(type(item), item.__dict__.copy().copy) for item in items]
+    parts = [entity]
+    places: list[tuple[int, str, Any]] = []  # the attribute of a part, and the part or parts that belong there
+    others: list[tuple[int, str, Any]] = []  # the same with what consists of no parts
+    for number, part in enumerate(parts):  # which grow meanwhile
+        for name in _inner_names(part):
+            value = part.__dict__[name]
+            if isinstance(value, Entity):
+                places.append((number, name, len(parts)))
+                parts.append(value)
+            elif type(value) is list and all(isinstance(item, Entity) for item in value):
+                places.append((number, name, slice(len(parts), len(parts) + len(value))))
+                parts += value
+            else:
+                others.append((number, name, value))
+    plans = [(type(part), part.__dict__.copy().copy) for part in parts]
     create = object.__new__
 
-    def make() -> list[Any]:
+    def make() -> Any:
         made = []
         for kind, copied_fields in plans:
-            other = create(kind)
-            other.__dict__ = copied_fields()
-            made.append(other)
-        return made
+            part = create(kind)
+            part.__dict__ = copied_fields()
+            made.append(part)
+        for number, name, place in places:
+            made[number].__dict__[name] = made[place]
+        for number, name, value in others:
+            made[number].__dict__[name] = copied(value)
+        return made[0]
 
     return make
 

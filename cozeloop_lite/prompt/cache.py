@@ -68,14 +68,13 @@ class PromptCache:
 
     def get(self, query: Query) -> Entry | None:
         """The prompt in use; it is the most recently used one now."""
-        with self._lock:
-            entry = self._used.get(query)
+        entry = self._used.get(query)  # without the lock: this is one step, and so is the next
+        if entry is not None:
             try:
-                if entry is not None:
-                    self._used.move_to_end(query)
-            except KeyError:  # a signal handler got prompts just now, which took the place of this one
+                self._used.move_to_end(query)
+            except KeyError:  # other prompts were got just now, and took the place of this one
                 pass
-            return entry
+        return entry
 
     def put(self, query: Query, entry: Entry) -> None:
         """Use a prompt from now on."""

@@ -43,7 +43,8 @@ class Refresher:
         self._work: Any = weakref.WeakMethod(work, lambda _: self._wake())
         self._interval = interval
         self._steady, self._wall = clocks
-        self._began: tuple[float, float] | None = None  # when the last round did, by both clocks
+        self._began: float | None = None  # when the last round did, by the steady clock
+        self._late = float("-inf"), float("-inf")  # when a round should have begun an interval ago, by both clocks
         self._stopped = False
         self._on_fork()
         process.on_fork(self)
@@ -60,7 +61,8 @@ class Refresher:
 
     def attend(self) -> None:
         """To be called whenever a prompt is got: starts the thread, and wakes it when a round is overdue."""
-        if not self._running or self._overdue():
+        steady, wall = self._late  # as in _overdue(); to call it would be 1 % of a get
+        if not self._running or self._steady() > steady or self._wall() > wall:
             process.check_fork()
             self._start()
             self._wake()
@@ -81,10 +83,13 @@ class Refresher:
             thread.join(STOP_SECONDS)
 
     def _overdue(self) -> bool:
-        """Whether a round should have begun an interval ago."""
-        began = self._began
-        late = 2 * self._interval
-        return began is None or self._steady() - began[0] > late or self._wall() - began[1] > late
+        steady, wall = self._late
+        return self._steady() > steady or self._wall() > wall
+
+    def _begin(self) -> None:
+        """A round begins."""
+        self._began = self._steady()
+        self._late = self._began + 2 * self._interval, self._wall() + 2 * self._interval
 
     def _wake(self) -> None:
         try:
@@ -98,7 +103,7 @@ class Refresher:
             if alive or self._stopped or sys.is_finalizing():
                 return
             if self._began is None:
-                self._began = self._steady(), self._wall()
+                self._begin()
             try:
                 self._thread = threading.Thread(target=self._run, name="cozeloop_lite prompts", daemon=True)
                 self._thread.start()
@@ -123,7 +128,7 @@ class Refresher:
     def _time_left(self, errands: bool = True) -> float:
         """Seconds until there is something to do; not below 0."""
         now = self._steady()
-        began = self._began[0] if self._began else now
+        began = now if self._began is None else self._began
         end = began + self._pause
         if errands and self._errand is not None:
             end = min(end, self._errand)
@@ -132,7 +137,7 @@ class Refresher:
     def _do_work(self, due: bool) -> None:
         self._errand = None  # first this: what comes now may come too late for this work
         if due:
-            self._began = self._steady(), self._wall()
+            self._begin()
         work = self._work()
         if work is None or self._stopped:
             return

@@ -148,6 +148,26 @@ def test_a_signal_handler_may_put_another_prompt_at_any_moment(ask):
         assert len(cache) == 1
 
 
+def test_to_get_a_prompt_that_is_kept_waits_for_no_other_thread():
+    cache = filled(1, 1)
+    held, over, found = threading.Event(), threading.Event(), []
+
+    def hold():
+        with cache._lock:
+            held.set()
+            over.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    getter = threading.Thread(target=lambda: found.append(cache.get(query(0))), daemon=True)
+    getter.start()
+    getter.join(10)
+    over.set()
+    holder.join()
+    assert [entry.prompt.version for entry in found] == ["0"]
+
+
 def test_a_copy_from_elsewhere_is_of_the_server_once_that_sent_the_same():
     cache = PromptCache(1)
     cache.put(query(0), entry("0", "snapshot"))
