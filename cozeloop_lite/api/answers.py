@@ -6,6 +6,7 @@ answer that is no JSON object, or lacks ``code``, is judged by its status.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from time import time
@@ -117,8 +118,10 @@ def _integer(digits: str) -> int:
 
 
 def _parse(body: bytes) -> Any:
+    if body.startswith(codecs.BOM_UTF8):  # "utf-8-sig" would do the same, and is one more module to load
+        body = body[len(codecs.BOM_UTF8) :]
     try:
-        return parse(body.decode("utf-8-sig"))
+        return parse(body.decode("utf-8"))
     except ValueError:
         return None
 

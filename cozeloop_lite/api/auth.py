@@ -6,7 +6,6 @@ A granted token is asked for once, however many need it, kept, and renewed befor
 
 from __future__ import annotations
 
-import copy
 import threading
 from time import monotonic, time
 
@@ -217,8 +216,7 @@ class _Failure:
     """How the last request for a token failed, if it did."""
 
     def __init__(self, error: errors.LoopError | None = None) -> None:
-        # A copy: the error itself comes with frames, and in those there is the JWT.
-        self._error = copy.copy(error)
+        self._error = without_frames(error) if error is not None else None
         self._at = monotonic()
 
     def age(self) -> float:
@@ -227,7 +225,15 @@ class _Failure:
     def share(self) -> None:
         """Raise it, unless it is a timeout: that is one of whoever asked, and who comes next may have more time."""
         if self._error is not None and not isinstance(self._error, errors.RequestTimeoutError):
-            raise copy.copy(self._error)
+            raise without_frames(self._error)
+
+
+def without_frames(error: errors.LoopError) -> errors.LoopError:
+    """A copy: an error that was raised comes with frames, and in those there may be a JWT."""
+    with process.loading():
+        import copy  # here: most programs, whose token is given, do not need it
+
+    return copy.copy(error)
 
 
 def _token(answer: dict[str, Any]) -> str:

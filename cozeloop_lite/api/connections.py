@@ -2,8 +2,9 @@
 
 urllib3's timeouts hold for each wait on the socket: a server that drips a byte a second stays within them for ever, and
 so does a host with many addresses of which none answers. Here connecting, sending and every read of an answer, headers
-included, may only take what is left of the request's time. This module imports urllib3, so it is itself imported with
-the first request.
+included, may only take what is left of the request's time. Only the system's resolver of names takes its own (see
+``options timeout`` in resolv.conf): nothing cuts it off. This module imports urllib3, so it is itself imported with the
+first request.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from . import httpx_client, proxies
+from .. import process
+from . import proxies
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
@@ -193,7 +195,11 @@ class Pools:
     """
 
     def __init__(self, given: Any = None) -> None:
-        self._given = given if given is None or hasattr(given, "urlopen") else httpx_client.Pool(given)
+        if given is not None and not hasattr(given, "urlopen"):
+            with process.loading():
+                from .httpx_client import Pool
+            given = Pool(given)
+        self._given = given
         self._made: dict[Any, urllib3.PoolManager] = {}
         self._lock = threading.RLock()  # R: for signal handlers
 

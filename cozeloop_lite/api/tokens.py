@@ -5,12 +5,11 @@ All ways have the methods of :class:`.auth.GivenToken`: ``token``, ``invalidate`
 
 from __future__ import annotations
 
-import copy
 import threading
 from time import monotonic, time
 
 from .. import config, errors, logger, process
-from .auth import REFUSED_PAUSE_SECONDS, GivenToken
+from .auth import REFUSED_PAUSE_SECONDS, GivenToken, without_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class CachedToken:
             if held is not None:  # asked for while this thread waited
                 return held
             if self._failure is not None and self._failures != failures:
-                raise copy.copy(self._failure) from self._failure.__cause__
+                raise without_frames(self._failure) from self._failure.__cause__
             return self._fetch(seconds)
         finally:
             lock.release()
