@@ -96,6 +96,12 @@ def forget_byte_code(library: str) -> None:
             names.remove("__pycache__")
 
 
+def write_byte_code(python: str) -> None:
+    """Write the byte code of all that is in the environment of ``python``, as an installation does."""
+    code = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)"
+    subprocess.run([python, "-c", code], env=variables())
+
+
 def load() -> str:
     """The load average of the last minute."""
     return "%.1f" % os.getloadavg()[0] if hasattr(os, "getloadavg") else "unknown"

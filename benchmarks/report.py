@@ -135,20 +135,28 @@ SECTIONS = [
     ),
     (
         "j. Deep and wide traces: processor time of a span, µs",
-        "100 traces of depth 10 beside one of 1,000; 100 spans with 100 children beside one with 10,000.",
+        "100 traces of depth 10 beside one of 1,000; 100 spans with 100 children beside one with 10,000. They take "
+        "turns; a ratio is the median of those of neighbours.",
         [
             ("shapes.depth_10.us", "depth 10", UNIT, "%.2f", False),
             ("shapes.depth_1000.us", "depth 1,000", UNIT, "%.2f", False),
+            ("shapes.depth.ratio", "depth 1,000 to depth 10", UNIT, "%.2f", None),
             ("shapes.fan_100.us", "100 children", UNIT, "%.2f", False),
             ("shapes.fan_10000.us", "10,000 children", UNIT, "%.2f", False),
+            ("shapes.fan.ratio", "10,000 to 100 children", UNIT, "%.2f", None),
         ],
     ),
     (
         "k. Threads: 3,000 typical spans by all of them, µs a span",
-        "",
+        "The processor time is that of the threads, the clock runs from the first span to the last. Ratios as in j.",
         [
             ("threads.%d.%s" % (count, unit), "%d at once, %s" % (count, label), UNIT, "%.1f", False)
             for count in (1, 4, 16)
+            for unit, label in (("us", "clock"), ("cpu_us", "processor time"))
+        ]
+        + [
+            ("threads.%d.%s_ratio" % (count, unit), "%d at once to one, %s" % (count, label), UNIT, "%.2f", None)
+            for count in (4, 16)
             for unit, label in (("us", "clock"), ("cpu_us", "processor time"))
         ],
     ),

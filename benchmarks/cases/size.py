@@ -10,17 +10,26 @@ _NOT_COUNTED = frozenset(["pip", "setuptools", "wheel"])
 
 
 def size(setup):
-    """Bytes of the package, bytes of everything in its environment, and of how many packages that is."""
+    """Bytes of the package itself, bytes of everything in its environment, and of how many packages that is.
+
+    "Itself" is without what the installer and the index have of it: its README, the list of its files.
+    """
     from importlib import metadata
 
-    sizes = {}
+    own, sizes = {}, {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"].lower().replace("_", "-")
-        paths = [str(file.locate()) for file in distribution.files or () if "__pycache__" not in file.parts]
+        files = [file for file in distribution.files or () if "__pycache__" not in file.parts]
         if name not in _NOT_COUNTED:
-            sizes[name] = sum(os.path.getsize(path) for path in paths if os.path.exists(path))
+            own[name] = _bytes(file for file in files if not file.parts[0].endswith(".dist-info"))
+            sizes[name] = _bytes(files)
     return {
-        "own_bytes": sizes[OWN.get(setup.library, setup.library)],
+        "own_bytes": own[OWN.get(setup.library, setup.library)],
         "all_bytes": sum(sizes.values()),
         "packages": len(sizes),
     }
+
+
+def _bytes(files):
+    paths = [str(file.locate()) for file in files]
+    return sum(os.path.getsize(path) for path in paths if os.path.exists(path))

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import environment, report, targets, wire
 from benchmarks.__main__ import PLAN
-from benchmarks.cases import CASES, startup
+from benchmarks.cases import CASES, shapes, startup
 from benchmarks.figures import Figures
 from benchmarks.sink import Sink
 from benchmarks.worker import Setup
@@ -74,6 +74,28 @@ def test_a_program_says_what_its_first_span_took(server):
     code = startup.first_span_code("cozeloop_lite", server.urls["sink"])
     done = subprocess.run([sys.executable, "-c", code], env=HERE, check=True, timeout=30, stdout=subprocess.PIPE)
     assert b'"ms"' in done.stdout
+
+
+def test_what_is_compared_takes_turns_and_its_ratio_is_that_of_neighbours():
+    order = []
+    ones, others = shapes._in_turns([lambda: order.append("a") or len(order), lambda: order.append("b") or 9], 2)
+    assert "".join(order) == "baabbaab"
+    assert (ones, others) == ([6, 7], [9, 9])  # the first turns are to warm up
+    assert shapes._ratio([2.0, 4.0, 90.0], [1.0, 2.0, 3.0]) == 2.0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason="there is no importlib.metadata")
+def test_the_package_itself_is_counted_without_what_the_installer_has_of_it(tmp_path):
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "__init__.py").write_bytes(b"x" * 30)
+    info = tmp_path / "thing-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    (info / "RECORD").write_text("thing/__init__.py,,\nthing-1.0.dist-info/METADATA,,\n")
+    env = dict(HERE, PYTHONPATH=os.pathsep.join([environment.ROOT, str(tmp_path)]))
+    command = [sys.executable, "-m", "benchmarks.worker", "thing", "size", '{"urls": {}}']
+    done = subprocess.run(command, env=env, check=True, timeout=60, stdout=subprocess.PIPE)
+    assert b'"own_bytes": 30,' in done.stdout
 
 
 # -- what the sink is told --------------------------------------------------------------------------------------------
