@@ -3,6 +3,9 @@
 For programs, and libraries they use, that are written for the official package and are not to be changed. Importing a
 module under a second name would run it twice and give two default clients; here ``cozeloop.decorator`` and all the
 others are the very modules of this library.
+
+``observe`` then names its spans, and records arguments, as the official package does (``decorator/official.py``): of
+functions that are decorated from here on.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import importlib
 import importlib.util
 import sys
 from importlib.abc import Loader, MetaPathFinder
+
+from .decorator import official
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,3 +59,4 @@ def _install() -> None:
 
 if HOME != NAME:  # a copy of the folder under that name needs nothing of this
     _install()
+    official.wanted = True

@@ -7,6 +7,7 @@ Without a usable environment tracing records nothing, and says so once.
 
 from __future__ import annotations
 
+import functools
 import threading
 
 from . import config, logger, process
@@ -122,7 +123,7 @@ def new_client(
         prompt_snapshot: the path of a file that keeps the prompts for the next start, in case the server is down then.
 
     Raises:
-        PropertyUnprovidedError: ``workspace_id`` is missing; ``AuthInfoRequiredError`` when ``api_token`` is.
+        PropertyUnprovidedError: ``workspace_id`` is missing; ``AuthInfoRequiredError`` when only ``api_token`` is.
         InvalidParamError: another setting cannot be used.
         ParsePrivateKeyError: the private key cannot be used.
     """
@@ -131,8 +132,8 @@ def new_client(
         from .integration.otel import OtlpExporter
 
         exporter = OtlpExporter()
-    workspace = config.workspace_id(workspace_id)
-    api = ApiClient(
+    make_api = functools.partial(
+        ApiClient,
         api_base_url,
         api_token,
         api_token_ttl=api_token_ttl,
@@ -146,6 +147,7 @@ def new_client(
         headers=headers,
         http_client=http_client,
     )
+    workspace, api = config.workspace_and_api(workspace_id, make_api)
     conf = config.TraceConfig(
         tag_truncate_conf=tag_truncate_conf,
         trace_queue_conf=trace_queue_conf,
@@ -198,7 +200,7 @@ def get_default_client() -> Client:
     return client if client is not None else new_client()
 
 
-def _tracing_client() -> Client | None:
+def for_tracing() -> Client | None:
     """The default client, or None, with one warning, when none can be built."""
     if _default is not None:
         return _default

@@ -13,7 +13,9 @@ from . import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Callable, Mapping, TypeVar
+
+    Api = TypeVar("Api")
 
 ENV_API_BASE_URL = "COZELOOP_API_BASE_URL"
 ENV_WORKSPACE_ID = "COZELOOP_WORKSPACE_ID"
@@ -197,6 +199,19 @@ def workspace_id(argument: str | None) -> str:
     if not isinstance(value, str):
         raise errors.InvalidParamError("workspace_id must be a str, not %s" % type(value).__name__)
     return str(value)
+
+
+def workspace_and_api(argument: str | None, make_api: Callable[[], Api]) -> tuple[str, Api]:
+    """The workspace, and what needs a token. When both are missing, one error says so: they are set in one go."""
+    try:
+        workspace = workspace_id(argument)
+    except errors.PropertyUnprovidedError as missing:
+        try:
+            make_api()
+        except errors.AuthInfoRequiredError as other:
+            raise errors.PropertyUnprovidedError("%s And %s" % (missing, other)) from None
+        raise
+    return workspace, make_api()
 
 
 def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:

@@ -32,7 +32,7 @@ def start_span(
     start_new_trace: bool = False,
 ) -> Span:
     """Start a span with the default client: see :meth:`Tracer.start_span`. Never raises."""
-    source = clients._tracing_client()
+    source = clients.for_tracing()
     if source is None:
         return NOOP
     return source.start_span(

@@ -85,8 +85,8 @@ def run(arguments: argparse.Namespace, usage_error: Callable[[str], Any]) -> int
     handler = _Handler(progress)
     logger.add_log_handler(handler)
     try:
-        workspace = config.workspace_id(arguments.workspace_id)
-        replay = Replay(ApiClient(arguments.api_base_url), workspace, arguments.folder, progress.show)
+        workspace, api = config.workspace_and_api(arguments.workspace_id, lambda: ApiClient(arguments.api_base_url))
+        replay = Replay(api, workspace, arguments.folder, progress.show)
         try:
             replay.run(arguments.patience)
         finally:
@@ -146,13 +146,13 @@ class Replay:
             sys.stdout.write("nothing to send in %s for this address and workspace\n" % self._folder)
             others = self._spool.others()
             if others:
-                text = "cozeloop_lite: %d files there are for others (localhost and 127.0.0.1 are two addresses)\n"
-                sys.stderr.write(text % others)
+                text = "cozeloop_lite: what is there for others: %s (localhost and 127.0.0.1 are two addresses)\n"
+                sys.stderr.write(text % _counted(others, "file"))
             return 1 if others else 0
-        sent = "sent %d spans and %d files" % (self._spans, self._files)
+        sent = "sent %s" % self._sent()
         lost = max(0, self._spool.gone - self._spool.put_back - self._spans - self._files)
         if lost:
-            sent += "; %d are lost: too old, refused by the server, or unreadable" % lost
+            sent += "; lost: %d, too old, refused by the server, or unreadable" % lost
         if not files:
             sys.stdout.write("%s; nothing is left in %s\n" % (sent, self._folder))
             return 1 if lost or self._spool.damaged else 0
@@ -167,7 +167,10 @@ class Replay:
         sent = max(0, self._total - self._spool.holds()[1])
         share = 100 * sent // self._total if self._total else 100
         amount = "%s of %s" % (_mebibytes(sent), _mebibytes(self._total))
-        self._show("%3d %%  %s, %d spans and %d files%s" % (share, amount, self._spans, self._files, more))
+        self._show("%3d %%  %s, %s%s" % (share, amount, self._sent(), more))
+
+    def _sent(self) -> str:
+        return "%s and %s" % (_counted(self._spans, "span"), _counted(self._files, "file"))
 
     def _post(self, spans: list[bytes], pace: Pace) -> int:
         body = b'{"spans":[' + b",".join(spans) + b"]}"
@@ -254,6 +257,10 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._progress.clear()
         sys.stderr.write(self.format(record) + "\n")
+
+
+def _counted(count: int, noun: str) -> str:
+    return "%d %s%s" % (count, noun, "" if count == 1 else "s")
 
 
 def _mebibytes(count: int) -> str:

@@ -7,6 +7,7 @@ cannot be written, a client that is not configured cost a log line, never the ca
 
 from __future__ import annotations
 
+from . import official
 from .observer import Observer
 from .signatures import takes_span
 from .wrappers import wrap
@@ -92,7 +93,9 @@ def observe(  # noqa: F811
     Works on functions, methods, static and class methods, generators, coroutine functions and async generators. Input
     is the arguments by name, as they are when the function starts, without ``self`` and ``cls``; output is the
     result, for generators the list of what they yielded. An exception is recorded and goes on unchanged. A generator
-    that is left before its end finishes its span with the tag ``incomplete``.
+    that is left before its end finishes its span with the tag ``incomplete``. In a program that imports this library as
+    ``cozeloop`` (:mod:`cozeloop_lite.as_cozeloop`) the spans are those of the official package instead:
+    ``decorator/official.py`` says what differs.
 
     Args:
         func: the function, when used without arguments.
@@ -115,7 +118,8 @@ def observe(  # noqa: F811
     def decorate(fn: Any) -> Any:
         if issubclass(type(fn), (staticmethod, classmethod)):
             return type(fn)(decorate(fn.__func__))
-        observer = Observer(
+        kind = official.OfficialObserver if official.wanted else Observer
+        observer = kind(
             fn,
             name=name,
             span_type=span_type,

@@ -31,6 +31,8 @@ PROCESSED_ITEMS = 100_000  # kept for a hook, which wants them all
 class Observer:
     """One use of ``observe``: what it was told, and what it does when a call begins, goes on and ends."""
 
+    name_attribute = "__qualname__"  # of a function, that names its spans
+
     def __init__(
         self,
         fn: Any,
@@ -49,7 +51,7 @@ class Observer:
         gives_span: bool = False,
     ) -> None:
         self.fn = fn
-        self.name = name or _name(fn)
+        self.name = name or _name(fn, self.name_attribute)
         self.span_type = span_type or "custom"
         self.tags = tags
         self.baggage = baggage
@@ -61,6 +63,7 @@ class Observer:
         self.record_outputs = record_outputs
         self.ultra_large_report = ultra_large_report
         self.gives_span = gives_span
+        self.times_first = self.span_type == "model"  # whether a span says when the first item came
         self._signed = signatures.of(fn, through_wrappers=True)
 
     def of(self, fn: Any) -> Observer:
@@ -73,7 +76,7 @@ class Observer:
     def start(self) -> Span:
         """Start the span of a call; one that records nothing when there is no client."""
         try:
-            client = self.client if self.client is not None else clients._tracing_client()
+            client = self.client if self.client is not None else clients.for_tracing()
             if client is None:
                 return NOOP
             span = client.start_span(self.name, self.span_type)
@@ -99,12 +102,9 @@ class Observer:
             return
         try:
             if self.process_inputs is not None:
-                # A dict of its own: what the hook does to it must not change the call.
-                span.set_input(self.process_inputs({"args": args, "kwargs": dict(kwargs)}))
-            elif self._signed is not None:
-                span.set_input(self._signed.by_name(args, kwargs))
+                span.set_input(self.process_inputs(self._for_hook(args, kwargs)))
             else:
-                span.set_input({"args": args, "kwargs": kwargs})
+                span.set_input(self._as_input(args, kwargs))
         except Exception as problem:  # noqa: BLE001 - a hook of the program's; the call goes on, without an input
             logger.warn("the input of %s is not recorded: %s", self.name, values.describe(problem))
 
@@ -113,17 +113,14 @@ class Observer:
         try:
             self._set_output(span, result, self.process_outputs)
         finally:  # whatever a hook does, sys.exit() included
-            span.finish()
+            self._finish(span)
 
     def fail(self, span: Span, error: BaseException) -> None:
-        """The call raised ``error``; a coroutine or generator that is closed has not failed, it is incomplete."""
+        """The call raised ``error``, or (GeneratorExit) is a coroutine or generator that was closed."""
         try:
-            if isinstance(error, GeneratorExit):
-                span.set_tags({"incomplete": True})
-            else:
-                failure.record(span, error)
+            self._set_error(span, error)
         finally:
-            span.finish()
+            self._finish(span)
 
     def end(self, span: Span, items: Items, error: BaseException | None) -> None:
         """A generator or stream came to its end, to an error, or (GeneratorExit) to where nobody wants more of it."""
@@ -135,9 +132,27 @@ class Observer:
                 self._set_output(span, items.kept(self.name), hook)
         finally:
             if error is None:
-                span.finish()
+                self._finish(span)
             else:
                 self.fail(span, error)
+
+    def _for_hook(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What ``process_inputs`` is given. The dicts are its own: what it does to them must not change the call."""
+        return {"args": args, "kwargs": dict(kwargs)}
+
+    def _as_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The input of a call with these arguments."""
+        return {"args": args, "kwargs": kwargs} if self._signed is None else self._signed.by_name(args, kwargs)
+
+    def _set_error(self, span: Span, error: BaseException) -> None:
+        """What is closed has not failed, it is incomplete."""
+        if isinstance(error, GeneratorExit):
+            span.set_tags({"incomplete": True})
+        else:
+            failure.record(span, error)
+
+    def _finish(self, span: Span) -> None:
+        span.finish()
 
     def _set_output(self, span: Span, output: Any, hook: Callable[[Any], Any] | None) -> None:
         if not self.record_outputs or not span._recording:
@@ -165,7 +180,7 @@ class Items:
         self._keep = observer.record_outputs and span._recording and span._owner.record_outputs
         self._room = span._owner.text_chars * 9 // 10  # for the first items; the rest have less
         self._span = span
-        self._times_first = observer.span_type == "model"
+        self._times_first = observer.times_first
         self._first: list[Any] = []
         self._last: list[Any] = []
         self._counter = itertools.count(1)  # one atomic step: several threads may share a stream
@@ -194,7 +209,7 @@ class Items:
         """The items, for a hook."""
         left_out = self._left_out()
         if left_out:
-            logger.warn("%d items in the middle of what %s yielded were not kept for its hook", left_out, name)
+            logger.warn("not all that %s yielded was kept for its hook: %d in the middle are missing", name, left_out)
         return self._first + self._last[-KEPT_ITEMS:]
 
     def text(self) -> str | None:
@@ -240,14 +255,14 @@ def _json(kept: Any) -> str:
     return kept if type(kept) is _Json else (values.to_text([kept], values.MAX_COPIED) or "")[1:-1]
 
 
-def _name(fn: Any) -> str:
-    """The qualified name of a function, be it that of a partial."""
+def _name(fn: Any, attribute: str) -> str:
+    """The name of a function that has it in ``attribute``, be it that of a partial."""
     try:
         while isinstance(fn, functools.partial):
             fn = fn.func
-        name = getattr(fn, "__qualname__", None)
+        name = getattr(fn, attribute, None)
         if isinstance(name, str):
             return name
     except Exception:  # noqa: BLE001, S110 - an object that fails when it is looked at
         pass
-    return type(fn).__qualname__
+    return str(getattr(type(fn), attribute))

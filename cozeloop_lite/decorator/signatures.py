@@ -32,6 +32,12 @@ class Signed:
     def flags(self) -> int:
         return int(self._function.__code__.co_flags)
 
+    @property
+    def takes_self(self) -> bool:
+        """Whether the first argument of a call is for a parameter called ``self``."""
+        code: CodeType = self._function.__code__
+        return not self._args and code.co_argcount > 0 and code.co_varnames[0] == "self"
+
     def by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call by the names of their parameters, defaults included, without ``self`` and ``cls``."""
         function = self._function

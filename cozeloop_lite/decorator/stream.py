@@ -31,10 +31,10 @@ def is_stream(value: Any) -> bool:
 
 def watch(source: Any, observer: Observer, span: Span, stack: Stack) -> Any:
     """``source``, with a span that ends with it."""
-    return _Watched(source, _Watch(observer, span, stack)).proxy()
+    return Watched(source, Watch(observer, span, stack)).proxy()
 
 
-class _Watch:
+class Watch:
     """Follows a stream, whichever of its objects the program works with, and ends the span, once."""
 
     def __init__(self, observer: Observer, span: Span, stack: Stack) -> None:
@@ -70,13 +70,13 @@ class _Watch:
             return method(*args, **kwargs)
         finally:
             self._stack.suspend(outside)
-            self.stop(_reason(args))
+            self.stop(reason_of(args))
 
     async def async_close(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return await drive(Steps(_awaited(method, *args, **kwargs), self._stack))
         finally:
-            self.stop(_reason(args))
+            self.stop(reason_of(args))
 
     def stop(self, error: BaseException) -> None:
         """The end: of the stream, by an error, or because nobody wants more. Only the first one counts."""
@@ -88,10 +88,10 @@ class _Watch:
         self.stop(GeneratorExit())
 
 
-class _Watched:
+class Watched:
     """What the proxy of a stream is about."""
 
-    def __init__(self, source: Any, watch: _Watch) -> None:
+    def __init__(self, source: Any, watch: Watch) -> None:
         self.source = source
         self.watch = watch
 
@@ -100,7 +100,7 @@ class _Watched:
 
     def proxy_of(self, other: Any) -> Any:
         """What ``source`` gave to be used in its place."""
-        return _Watched(other, self.watch).proxy() if is_stream(other) else other
+        return Watched(other, self.watch).proxy() if is_stream(other) else other
 
     def attribute(self, proxy: Any, name: str) -> Any:
         value = getattr(self.source, name)
@@ -183,7 +183,7 @@ async def _awaited(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
     return await method(*args, **kwargs)
 
 
-def _reason(args: tuple[Any, ...]) -> BaseException:
+def reason_of(args: tuple[Any, ...]) -> BaseException:
     """Why it is closed: the exception that ended a ``with`` block, or because nobody wants more."""
     error = args[2] if len(args) > 2 else None
     return error if isinstance(error, BaseException) else GeneratorExit()

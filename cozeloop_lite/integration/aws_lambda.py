@@ -159,7 +159,7 @@ class _Handler:
         # The process may be one of many that were restored from one image, on machines whose clocks do not show it.
         ids.source.fresh_ns = 0
         try:
-            client = self._client if self._client is not None else clients._tracing_client()
+            client = self._client if self._client is not None else clients.for_tracing()
             if client is None:
                 return NOOP
             if cold:

@@ -79,7 +79,7 @@ class TraceMiddleware:
     def _start(self, environ: Environ) -> Span:
         """The span of a request; one that records nothing when there is no client. Never raises."""
         try:
-            client = self._client if self._client is not None else clients._tracing_client()
+            client = self._client if self._client is not None else clients.for_tracing()
             if client is None:
                 return NOOP
             method = str(environ.get("REQUEST_METHOD", "GET"))[:MAX_METHOD_CHARS]

@@ -85,7 +85,7 @@ def test_everything_is_sent_and_the_folder_is_empty(server, folder, capfd):
 
 def test_files_of_spans_go_with_them(server, folder, capfd):
     outage(folder, server, ultra_large_report=True)
-    assert run(capfd, folder)[:2] == (0, "sent 1 spans and 1 files; nothing is left in %s\n" % folder)
+    assert run(capfd, folder)[:2] == (0, "sent 1 span and 1 file; nothing is left in %s\n" % folder)
     (upload,) = [request for request in server.requests if "upload" in request.path]
     assert b"x" * 2_000_000 in upload.body
     (span,) = server.spans()
@@ -102,7 +102,7 @@ def test_what_is_for_another_workspace_stays(server, folder, capfd):
     outage(folder, server)
     code, out, err = run(capfd, folder, "--workspace-id", "43")
     assert (code, out[:15], names(server)) == (1, "nothing to send", [])
-    assert "1 files there are for others" in err
+    assert "for others: 1 file (localhost" in err
     assert run(capfd, folder)[0] == 0
 
 
@@ -145,9 +145,9 @@ def test_a_file_that_cannot_be_uploaded_stays_and_its_span_is_not_sent_again(ser
     server.default = lambda request: json_answer({}, status=503) if "upload" in request.path else TAKEN
     code, out, _ = run(capfd, folder)
     assert code == 1
-    assert out.startswith("sent 1 spans and 0 files; 1.9 MiB are left")
+    assert out.startswith("sent 1 span and 0 files; 1.9 MiB are left")
     server.default = TAKEN
-    assert run(capfd, folder)[:2] == (0, "sent 0 spans and 1 files; nothing is left in %s\n" % folder)
+    assert run(capfd, folder)[:2] == (0, "sent 0 spans and 1 file; nothing is left in %s\n" % folder)
     assert names(server) == ["000"]
 
 
@@ -156,7 +156,7 @@ def test_without_all_of_urllib3_it_says_so_and_the_file_stays(server, folder, ca
     monkeypatch.setitem(sys.modules, "urllib3.filepost", None)  # for uploads alone
     code, out, err = run(capfd, folder)
     assert (code, names(server)) == (1, ["000"])
-    assert out.startswith("sent 1 spans and 0 files; 1.9 MiB are left")
+    assert out.startswith("sent 1 span and 0 files; 1.9 MiB are left")
     assert "urllib3" in err
 
 
@@ -165,7 +165,7 @@ def test_a_span_that_is_refused_is_counted_as_lost_and_the_others_arrive(server,
     refusal = json_answer({"code": 600900000, "msg": "bad span"}, status=400)
     server.default = lambda request: refusal if any(s["span_name"] == "002" for s in request.spans()) else TAKEN
     code, out, err = run(capfd, folder)
-    assert (code, out[:30]) == (1, "sent 4 spans and 0 files; 1 ar")
+    assert (code, out[:33]) == (1, "sent 4 spans and 0 files; lost: 1")
     assert "nothing is left" in out
     assert "refuses a span" in err
     assert pauses == []  # it says nothing about the rest
@@ -176,7 +176,7 @@ def test_spans_that_are_too_old_are_counted_as_lost(server, folder, capfd):
     spool.write([Record("", b"{}", int((time.time() - 24 * 3600) * 1e6))])
     spool.close()
     code, out, err = run(capfd, folder)
-    assert (code, out[:38]) == (1, "sent 0 spans and 0 files; 1 are lost: ")
+    assert (code, out[:33]) == (1, "sent 0 spans and 0 files; lost: 1")
     assert "over 23 h ago" in err
     assert server.requests == []
 

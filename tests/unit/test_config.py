@@ -39,6 +39,16 @@ def test_a_missing_setting_names_the_argument_and_the_variable(given, error, arg
     assert variable in str(raised.value)
 
 
+def test_a_missing_workspace_and_a_missing_token_are_told_at_once():
+    with pytest.raises(errors.PropertyUnprovidedError) as raised:
+        new_client()
+    for name in ("workspace_id", "COZELOOP_WORKSPACE_ID", "api_token", "COZELOOP_API_TOKEN"):
+        assert name in str(raised.value)
+    with pytest.raises(errors.PropertyUnprovidedError) as raised:
+        new_client(api_token="t")
+    assert "token" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "token",
     [SECRET + " x", SECRET + "\r\nX: y", "中" + SECRET, "Bearer %s x" % SECRET, SECRET.encode(), [SECRET], {SECRET: 1}],

@@ -92,7 +92,7 @@ class Runs:
 
     def start(self, run_id: Any, parent_id: Any, name: str, span_type: str) -> Run | None:
         """The span of a run that starts; None when there is no client, or the run is known."""
-        client = self._client if self._client is not None else clients._tracing_client()
+        client = self._client if self._client is not None else clients.for_tracing()
         if client is None or run_id in self._open:
             return None
         parent = self._open.get(parent_id)

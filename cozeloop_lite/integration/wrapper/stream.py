@@ -10,7 +10,7 @@ import functools
 import weakref
 from types import CoroutineType
 
-from ...decorator.stream import _reason, _Watch, _Watched
+from ...decorator import stream as streams
 from . import content
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def watched(stream: Any, watch: Watch) -> Any:
     """``stream``, with a span that ends with it."""
     _heed_close(stream, watch)
-    return _Watched(stream, watch).proxy()
+    return streams.Watched(stream, watch).proxy()
 
 
 def watched_response(response: Any, watch: Watch) -> Any:
@@ -34,7 +34,7 @@ def watched_response(response: Any, watch: Watch) -> Any:
     return _Response(response, watch).proxy()
 
 
-class Watch(_Watch):
+class Watch(streams.Watch):
     """Follows the stream of one model call."""
 
     def __init__(self, call: ModelCall, span: Span, stack: Stack, pieces: Pieces) -> None:
@@ -60,11 +60,11 @@ class Watch(_Watch):
     # The reason is known before the connection is closed, which does not know it.
 
     def close(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.stop(_reason(args))
+        self.stop(streams.reason_of(args))
         return super().close(method, *args, **kwargs)
 
     def async_close(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.stop(_reason(args))
+        self.stop(streams.reason_of(args))
         return super().async_close(method, *args, **kwargs)
 
     def connection_closed(self) -> None:
@@ -110,7 +110,7 @@ def _heed_close(stream: Any, watch: Watch) -> None:
         response.aclose = aclose
 
 
-class _Response(_Watched):
+class _Response(streams.Watched):
     """What the proxy of a raw response is about."""
 
     watch: Watch
