@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import socket
+from http.client import BadStatusLine, RemoteDisconnected
 from time import monotonic
 from typing import Any, AnyStr
 
 import urllib3
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from .. import config, errors
 from . import answers, body, connections, redirects
@@ -35,6 +36,7 @@ class Call:
 
     Attributes:
         away: it was redirected to another host, which is not given the token.
+        secrets: texts that are hidden in all that comes back.
     """
 
     def __init__(
@@ -55,11 +57,11 @@ class Call:
         self.away = False
         self._way = ""
         credentials = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
-        self._secrets: tuple[str, ...] = (credentials.partition(" ")[2] or credentials,)
+        self.secrets: tuple[str, ...] = (credentials.partition(" ")[2] or credentials,)
 
     def hidden(self, text: AnyStr) -> AnyStr:
         """``text`` without the token, and without the password of the proxy."""
-        for secret in self._secrets:
+        for secret in self.secrets:
             if len(secret) < SHORTEST_SECRET:
                 continue
             if isinstance(text, bytes):
@@ -81,7 +83,7 @@ class Call:
             error: errors.NetworkError = errors.RequestTimeoutError(text)
         else:
             kind = errors.AnswerTooLongError if isinstance(problem, body.TooLong) else errors.NetworkError
-            words = re.sub(_CONNECTION, "", self.hidden(str(problem))) or type(problem).__name__
+            words = self.hidden(_words(problem)) or type(problem).__name__
             error = kind("%s failed: %s%s" % (what, words, _UNTRUSTED if "certificate verify failed" in words else ""))
         if not self._tells(problem):
             error.__cause__ = problem
@@ -109,7 +111,7 @@ class Call:
         pool, proxy = pools.of(self.url)
         if proxy is not None:
             self._way = " through the proxy of %s, %s," % (proxy.variable, proxy.url)
-            self._secrets += proxy.secrets
+            self.secrets += proxy.secrets
         with connections.Deadline(self.end):
             return pool.urlopen(
                 self.method,
@@ -140,6 +142,18 @@ class Call:
             self.headers = redirects.for_a_stranger(self.headers)
         self.url = target
         return True
+
+
+def _words(problem: BaseException) -> str:
+    """What a failure says, without the names of classes."""
+    parts = problem.args
+    if isinstance(problem, ProtocolError) and len(parts) == 2 and isinstance(parts[1], Exception):
+        if isinstance(parts[1], RemoteDisconnected):
+            return "the connection was closed before an answer came"
+        if isinstance(parts[1], BadStatusLine):
+            return "what answers there does not speak HTTP, it says %r" % str(parts[1])
+        return "%s: %s" % (str(parts[0]).rstrip("."), parts[1])
+    return re.sub(_CONNECTION, "", str(problem))
 
 
 def opened(pools: connections.Pools, call: Call) -> Any:

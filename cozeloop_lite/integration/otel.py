@@ -113,7 +113,7 @@ class OtlpExporter:
         if self._pools is None or self._pid != os.getpid():
             self._pools, self._pid = connections.Pools(), os.getpid()
         call = transport.Call("POST", self._url, body, self._headers, self._timeout)
-        call._secrets += self._secrets
+        call.secrets += self._secrets
         try:
             status, headers, content = transport.exchange(self._pools, call, MAX_ANSWER_BYTES)
         except transport.FAILURES as problem:
@@ -128,7 +128,7 @@ class OtlpExporter:
         rejected = min(int(count), sent) if count.isdecimal() and len(count) < 20 else 0
         self.rejected += rejected
         if rejected:
-            logger.error("the OTLP receiver rejects %d spans, which are lost: %s", rejected, text)
+            logger.error("the OTLP receiver rejects %d of %d spans, which are lost: %s", rejected, sent, text)
         elif text:
             logger.warn("the OTLP receiver takes all spans, and says: %s", text)
 

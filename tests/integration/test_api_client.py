@@ -467,6 +467,26 @@ def test_that_nobody_listens_is_said_without_the_words_of_another_library():
     assert re.match(r"GET %s%s failed: Failed to establish a new connection: .*refused" % (url, PATH), said)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"", "the connection was closed before an answer came"),
+        (b"SSH-2.0-x\r\n", r"what answers there does not speak HTTP, it says 'SSH-2.0-x\r\n'"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_without_the_words_of_another_library(said, told):
+    with raw_server(said) as url, raising(errors.NetworkError) as caught:
+        api_for(url).get(PATH)
+    assert str(caught.value) == "GET %s%s failed: %s" % (url, PATH, told)
+
+
+def test_a_reset_is_told_without_the_words_of_another_library(server):
+    server.answers(reset())
+    with raising(errors.NetworkError) as caught:
+        api_for(server).get(PATH)
+    assert re.search(r"failed: Connection aborted: \[Errno \d+\] Connection reset by peer\Z", str(caught.value))
+
+
 def test_a_huge_answer_is_cut_short(server, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 100_000)
     server.answers(json_answer({"code": 0, "x": "y" * 200_000}))

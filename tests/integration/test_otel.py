@@ -239,7 +239,7 @@ def test_of_a_partial_success_nothing_is_sent_again(server, logged):
     assert client.flush()
     assert len(server.requests) == 1
     assert exporter.rejected == 2
-    assert any("2 spans" in line and "no name" in line for line in logged())
+    assert any("2 of 3 spans" in line and "no name" in line for line in logged())
 
 
 def test_no_header_is_shown_when_the_receiver_repeats_it(server, logged, monkeypatch):

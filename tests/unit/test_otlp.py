@@ -549,4 +549,4 @@ def test_spans_that_were_rejected_are_counted_and_logged(monkeypatch, logged, co
     assert exporter.rejected == rejected
     (line,) = logged()
     assert "too old" in line
-    assert ("rejects %d spans" % rejected in line) == bool(rejected)
+    assert ("rejects %d of 3 spans" % rejected in line) == bool(rejected)
