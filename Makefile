@@ -8,7 +8,7 @@ DOCUMENTED := cozeloop_lite $(addprefix cozeloop_lite.,decorator entities.prompt
 	prompt.execute query.search query.filters feedback spec.tracespec masking testing local integration.aws_lambda \
 	integration.http integration.logs integration.otel integration.wrapper integration.wsgi)
 
-.PHONY: help demo test lint docs matrix bench chaos fuzz simulate load clean
+.PHONY: help demo test lint docs matrix integrations bench chaos fuzz simulate load clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -29,6 +29,9 @@ docs: $(VENV)/docs  ## the API reference, from the docstrings: docs/api/index.ht
 
 matrix:  ## the tests on every CPython from 3.7 up that is on this machine, with urllib3 1.26 and 2.x
 	$(PYTHON) tests/matrix.py
+
+integrations:  ## the tests beside other libraries, with their newest and their oldest releases
+	$(PYTHON) tests/matrix_integrations.py
 
 bench: $(BIN)/python  ## what everything costs, beside the official client and OpenTelemetry: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
