@@ -224,7 +224,7 @@ class Tracer:
         if not open_spans:
             return
         names = ", ".join(repr(span._name[:80]) for span in open_spans[:3])
-        logger.say(logging.WARNING, "%d spans are unfinished at exit, and sent as such: %s", len(open_spans), names)
+        logger.say(logging.WARNING, "unfinished at exit, and sent as such, %d in all: %s", len(open_spans), names)
         for span in reversed(open_spans):  # the children first, as they would have been finished
             span.set_tags({UNFINISHED: True})
             span.finish()

@@ -223,7 +223,7 @@ def test_what_is_open_at_exit_is_sent_as_unfinished_the_children_first(server):
     assert inner["tags_bool"] == outer["tags_bool"] == {"unfinished": True}
     assert (outer["input"], outer["status_code"]) == ("what was asked", 0)
     (line,) = run.lines
-    assert "2 spans are unfinished at exit" in line and "'outer', 'inner'" in line
+    assert "unfinished at exit, and sent as such, 2 in all" in line and "'outer', 'inner'" in line
 
 
 @pytest.mark.parametrize(("mishap", "longest"), [("hangs", 2.5), ("down", 1)])
