@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__, replay
 from .check import command
-from .local import StandInServer, traces_command
+from .local import StandInServer, sqlite_reasons, traces_command
 from .local.binding import quote as quote_name
 from .local.store import DEFAULT_DB
 from .local.traces_command import QUIET_SECONDS, fail, positive, reason
@@ -179,7 +179,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         hint = "; choose another --port" if error.errno == errno.EADDRINUSE else ""
         return fail(f"cannot listen on {arguments.host} port {arguments.port}: {reason(error)}{hint}")
     except sqlite3.Error as error:
-        return fail(f"cannot use the database {arguments.db}: {error}")
+        return fail(f"cannot use the database {arguments.db}: {sqlite_reasons.reason(error)}")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, output.stop)
     for line in _greeting(server, arguments):

@@ -8,7 +8,7 @@ answered with HTTP 400 (403: token or host, 404: not there, 413: too much) and `
 ``limit`` (1 to 1000, default 50), ``before`` (``next`` of the page before), ``q`` (text in a name, an input, an output,
 a tag or an error; ASCII letters in any case), ``tag`` (``key=value``, may be given 5 times), ``user_id``, ``trace_id``,
 ``log_id``, ``status`` (``ok``, ``error``, ``warned``), ``from`` and ``to`` (of the start, in µs). Only traces with one
-span that has all of q, tag. A page may be short, even empty, and yet have a ``next``: a search ends after a second, and
+span that has all of q, tag. A page may be short, even empty, and yet have a ``next``: a search ends after 75 ms, and
 goes on with that. ``next`` is null at the end. ::
 
     {"traces": [TRACE, ...], "next": 1234, "since": "8f2c91d0-5678"}

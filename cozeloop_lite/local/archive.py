@@ -1,6 +1,6 @@
 """What pages show of a store: lists of traces, the spans of one, one span, and files. The forms are those of ``api``.
 
-Each method sees one state of the database, and its work is bounded.
+Each method but a search of texts sees one state of the database, and its work is bounded.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ class Archive:
         self._name = secrets.token_hex(4)  # a number of changes says nothing about another database
 
     def page(self, wanted: Wanted, before: int | None, limit: int) -> dict[str, Any]:
-        """One page of traces."""
+        """One page of traces. ``since`` is of before it: what comes while texts are searched is told of again."""
         with self._store.reading() as connection:
-            traces, following = page(connection, wanted, before, limit)
-            return {"traces": traces, "next": following, "since": self._since(connection)}
+            since = self._since(connection)
+            traces, following = page(connection, wanted, before, limit, self._store.pause)
+        return {"traces": traces, "next": following, "since": since}
 
     def changes(self, since: str) -> dict[str, Any]:
         """The traces that have changed."""

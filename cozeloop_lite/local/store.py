@@ -20,6 +20,7 @@ from .feedback import SCHEMA as FEEDBACK_SCHEMA
 from .feedback import FeedbackTable
 from .retention import Retention
 from .span_reader import SpanReader
+from .sqlite_reasons import BUSY_SECONDS
 from .summaries import CHANGES, Added, make_missing
 from .summaries import SCHEMA as SUMMARY_SCHEMA
 from .summaries import add as summarize
@@ -49,9 +50,18 @@ CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL
 """
 
 _IN_MEMORY = ("", ":memory:")
+_PAUSE_SECONDS = 0.001
 DEFAULT_DB = "cozeloop_lite.sqlite3"  # in the current folder, so that spans survive a restart of the server
 _COPIES = "#copies"  # a count: of the spans that came again just as they were, and are stored once
 _TWICE = "this span arrived more than once: trace views show the first copy, metrics count each"
+
+
+def _create(path: str) -> None:
+    """Create the file for nobody but its owner: what programs send may be private. One that exists stays as it is."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError:
+        pass  # sqlite says why
 
 
 class _Batch:
@@ -91,9 +101,10 @@ class Store(SpanReader):
             self._target = Path(db).resolve().as_uri() + "?mode=ro"
         elif db not in _IN_MEMORY:
             self._target = os.path.abspath(db)  # it is opened again and again, and the program may change its folder
+            _create(self._target)
         # Immediate: a transaction that reads before it writes would be refused where another process wrote meanwhile.
         self._connection = sqlite3.connect(
-            self._target, uri=read_only, check_same_thread=False, timeout=10, isolation_level="IMMEDIATE"
+            self._target, uri=read_only, check_same_thread=False, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE"
         )
         self.feedback = FeedbackTable(self._connection, self._changed)
         self._retention = Retention(self._connection, keep_days, keep_mb)
@@ -122,13 +133,20 @@ class Store(SpanReader):
             with self._changed:
                 yield self._connection
             return
-        connection = sqlite3.connect(self._target, uri=self._read_only, timeout=10, isolation_level=None)
+        connection = sqlite3.connect(self._target, uri=self._read_only, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only = 1")
             connection.execute("BEGIN")  # one state of the database for all that is read
             yield connection
         finally:
             connection.close()
+
+    def pause(self) -> None:
+        """Between two queries on what ``reading`` gives: let those write who wait for it."""
+        if self.db in _IN_MEMORY:
+            self._changed.release()
+            time.sleep(_PAUSE_SECONDS)  # the lock is not fair: who takes it again at once is the first
+            self._changed.acquire()
 
     # --- writing ---
 
@@ -272,8 +290,9 @@ class Store(SpanReader):
             "SELECT coalesce(sum(spans), 0), coalesce(sum(dropped), 0), (SELECT count(*) FROM spans WHERE duplicate),"
             " count(*), (SELECT count(*) FROM files), (SELECT count(*) FROM warnings) FROM traces"
         )
+        with self.reading() as connection:
+            row = connection.execute(query).fetchone()
         with self._changed:
-            row = self._connection.execute(query).fetchone()
             counts = dict(self._connection.execute("SELECT name, value FROM counts"))
             for name, number in self._counts.items():
                 counts[name] = counts.get(name, 0) + number

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from ..terminal import has_colors
+from . import sqlite_reasons
 from .api import MAX_SPANS, MAX_TRACES
 from .archive import Archive, TooMuch
 from .export import export, with_images
@@ -98,7 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
         return fail(f"trace {arguments.trace_id!r} is too large to print whole")
     except BrokenPipeError:
         raise  # stdout, not the source
-    except (OSError, ValueError, RecursionError, http.client.HTTPException, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        return fail(f"cannot read traces from {where}: {sqlite_reasons.reason(error)}")
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         return fail(f"cannot read traces from {where}: {reason(error)}")
     if arguments.html:
         try:
@@ -127,27 +130,48 @@ def _print_lines(lines: Any) -> None:
 
 def _follow(source: _File | _Server, arguments: argparse.Namespace, found: Any, since: str) -> None:
     """Print what there is, the latest last, and each trace again when it has changed and is quiet."""
+    recent = max(arguments.limit, MAX_TRACES)
+    known = {trace["trace_id"]: trace for trace in reversed(source.list(recent))}  # as they were when last printed
     if arguments.trace_id:
         _print(found, arguments)
     else:
         for trace in reversed(found):
             _print_one(trace, arguments)
     restless: dict[str, tuple[float, Any]] = {}
+    answers = True
     while True:
         time.sleep(_TICK_SECONDS)
-        answer = source.changes(since)
-        since, changed, now = answer["since"], answer["traces"], time.monotonic()
-        if answer["reset"]:
-            changed = reversed(source.list(MAX_TRACES))
-        for trace in changed:
-            if arguments.trace_id in (None, trace["trace_id"]):
-                restless[trace["trace_id"]] = (now, trace)
+        answer = _changes(source, since, recent)
+        if answer is None:
+            if answers:
+                fail(f"{arguments.url} does not answer; waiting for it")
+            answers = False
+            continue
+        answers, since, now = True, answer["since"], time.monotonic()
+        for trace in answer["traces"]:
+            trace_id = trace["trace_id"]
+            if arguments.trace_id in (None, trace_id) and known.get(trace_id) != trace:
+                restless[trace_id] = (now, trace)
         for trace_id in [trace_id for trace_id, (then, _) in restless.items() if now - then >= QUIET_SECONDS]:
-            trace = restless.pop(trace_id)[1]
+            known.pop(trace_id, None)  # the latest last
+            known[trace_id] = restless.pop(trace_id)[1]
             if arguments.trace_id:
                 _print(source.trace(trace_id, arguments.json) or {"spans": []}, arguments)
             else:
-                _print_one(trace, arguments)
+                _print_one(known[trace_id], arguments)
+        while len(known) > recent:
+            del known[next(iter(known))]
+
+
+def _changes(source: _File | _Server, since: str, recent: int) -> dict[str, Any] | None:
+    """The traces that may have changed, the latest last; None when a server, which may be starting again, is away."""
+    try:
+        answer = source.changes(since)
+        return {**answer, "traces": source.list(recent)[::-1]} if answer["reset"] else answer
+    except urllib.error.HTTPError:
+        raise  # it is there, and refuses
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def _print_one(trace: Any, arguments: argparse.Namespace) -> None:
@@ -164,17 +188,11 @@ class _File:
     """The file of a server, which may be running."""
 
     def __init__(self, db: str) -> None:
-        import sqlite3
-
         if not os.path.isfile(db):
             raise FileNotFoundError("there is no such file; `python -m cozeloop_lite serve` creates it")
         self._archive = Archive(Store(db, read_only=True))
-        try:
-            self.changes = self._archive.changes
-            self.changes("")
-            self.list(1)
-        except sqlite3.OperationalError:
-            raise ValueError("it is of an older version: let `serve` open it once") from None
+        self.changes = self._archive.changes
+        self.list(1)  # fails where the file is of an older version
 
     def list(self, limit: int) -> list[dict[str, Any]]:
         return self._archive.page(Wanted(), None, limit)["traces"]  # type: ignore[no-any-return]

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from cozeloop_lite.local import retention, rules, summaries
+from cozeloop_lite.local import retention, rules, sqlite_reasons, summaries, trace_search
+from cozeloop_lite.local import store as store_module
 from cozeloop_lite.local.archive import Archive
 from cozeloop_lite.local.rules import Arrival
 from cozeloop_lite.local.store import Store
@@ -373,3 +374,115 @@ def test_what_is_read_is_of_one_moment(db):
             connection.execute("DELETE FROM spans")
     assert len(store.spans()) == 2
     store.close()
+
+
+def test_spans_are_stored_while_a_store_in_memory_is_searched(store, monkeypatch):
+    monkeypatch.setattr(trace_search, "STEP_SECONDS", -1)  # a pause after each span
+    store.add_spans([arrival(number) for number in range(1, 301)])
+    searching, stored_before = threading.Event(), []
+    pause = store.pause
+
+    def counted_pause():
+        searching.set()
+        pause()
+        stored_before.append(writer.is_alive())
+
+    def write():
+        searching.wait(10)
+        store.add_spans([arrival(1000, trace_id="a" * 32)])
+
+    monkeypatch.setattr(store, "pause", counted_pause)
+    writer = threading.Thread(target=write)
+    writer.start()
+
+    assert Archive(store).page(Wanted(q="nothing has this"), None, 50)["traces"] == []
+
+    writer.join()
+    assert len(stored_before) >= 300
+    assert stored_before[-1] is False, "the writer had to wait for the end of the search"
+
+
+def test_what_comes_while_texts_are_searched_is_told_of_afterwards(store, monkeypatch):
+    monkeypatch.setattr(trace_search, "STEP_SECONDS", -1)
+    store.add_spans([arrival(1)])
+    archive = Archive(store)
+    monkeypatch.setattr(store, "pause", lambda: store.add_spans([arrival(2, trace_id="a" * 32)]))
+
+    page = archive.page(Wanted(q="span 1"), None, 50)
+
+    assert [trace["trace_id"] for trace in page["traces"]] == [TRACE]
+    assert [trace["trace_id"] for trace in archive.changes(page["since"])["traces"]] == ["a" * 32]
+
+
+@pytest.mark.parametrize("step_seconds", [-1, 60])
+@pytest.mark.parametrize("number", [1, 7, 13])
+def test_a_search_finds_a_span_wherever_it_pauses(store, monkeypatch, step_seconds, number):
+    monkeypatch.setattr(trace_search, "STEP_SECONDS", step_seconds)
+    nameless = [arrival(0, span_id="", dropped=True, span_name=f"needle {n}") for n in (7, 8)]
+    store.add_spans([arrival(13, span_name="needle 13"), *nameless, arrival(1, span_name="needle 1"), arrival(2)])
+
+    assert len(Archive(store).page(Wanted(q=f"needle {number}"), None, 50)["traces"]) == 1
+    assert Archive(store).page(Wanted(q="needle 99"), None, 50)["traces"] == []
+
+
+# --- files that cannot be used ---
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such permissions")
+def test_only_its_owner_may_read_a_new_file(db):
+    store = Store(db)
+    store.add_spans([arrival(1)])
+
+    files = [name for name in os.listdir(os.path.dirname(db)) if name.startswith("spans.sqlite3")]
+    assert len(files) == 3, "and what sqlite keeps beside it"
+    assert {os.stat(os.path.join(os.path.dirname(db), name)).st_mode & 0o777 for name in files} == {0o600}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "you may not read it, or not write to its folder"),
+        (b"no database, just a text\n" * 100, "it is not a database of `python -m cozeloop_lite serve`"),
+        (b"", "nothing of `python -m cozeloop_lite serve` is in it"),
+    ],
+)
+def test_the_reason_why_a_file_is_of_no_use_is_said(db, content, said):
+    if content is not None:
+        with open(db, "wb") as file:
+            file.write(content)
+
+    with pytest.raises(sqlite3.Error) as caught:
+        Store(db, read_only=True)
+
+    assert said in sqlite_reasons.reason(caught.value)
+    assert str(caught.value) in sqlite_reasons.reason(caught.value)
+
+
+def test_a_database_that_another_program_holds_is_told_from_an_old_one(db, monkeypatch):
+    Store(db).close()
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0)
+    other = sqlite3.connect(db, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        Store(db, read_only=True)
+    other.close()
+
+    assert "another program has been writing" in sqlite_reasons.reason(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("no such table: traces", "older version"),
+        ("database or disk is full", "make room"),
+        ("attempt to write a readonly database", "permissions"),
+        ("database disk image is malformed", "damaged"),
+        ("disk I/O error", "disk cannot be read"),
+        ("something new", "something new"),
+    ],
+)
+def test_what_sqlite_says_is_said_with_what_to_do(message, said):
+    assert said in sqlite_reasons.reason(sqlite3.OperationalError(message))
