@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 20 * 1024 * 1024  # contract 1.1
 IDLE_SECONDS = 60  # a connection that says nothing for so long is closed
+MAX_CONNECTIONS = 256  # each has a thread; who comes then waits until one ends
 
+_LOOK_SECONDS = 0.2  # how long the loop waits for the end of a connection before it looks whether it is to end
 _MAX_LINE_BYTES = 8 * 1024  # a chunk-size line
 _MAX_TRAILERS = 100
 _DRAIN_READS = 4096  # of at most 64 KiB
@@ -50,7 +52,17 @@ class HTTPServer(socketserver.ThreadingTCPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._open: set[Any] = set()
         self._open_lock = threading.Lock()
+        self._free = threading.Semaphore(MAX_CONNECTIONS)
         super().__init__((host, port), _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        if not self._free.acquire(timeout=_LOOK_SECONDS):
+            raise BlockingIOError("all connections are taken")  # the loop asks again, unless it is to end
+        try:
+            return super().get_request()
+        except BaseException:
+            self._free.release()
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
@@ -61,6 +73,7 @@ class HTTPServer(socketserver.ThreadingTCPServer):
         with self._open_lock:
             self._open.discard(request)
         super().shutdown_request(request)
+        self._free.release()
 
     def close_connections(self) -> None:
         """Close the kept-alive connections: a stopped server must not go on answering on them."""

@@ -177,6 +177,8 @@ class StandInServer:
         except Refusal as refusal:
             self.store.count(str(refusal.code))
             reason = refusal.extra.get("invalid_param")
+            if not headers.get("Authorization"):  # the platform only says "Service Internal Error"
+                reason = "the request has no token"
             said = f"{refusal.msg}: {reason}" if reason else refusal.msg
             self._say(f"refused {path}: {refusal.code} {escape(said, _MAX_SAID)}")
             return stream_refusal(refusal) if opened else json_answer({"code": refusal.code, "msg": refusal.msg})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import sqlite3
 import threading
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from cozeloop_lite.local import StandInServer
+from cozeloop_lite.local import StandInServer, connections
 from cozeloop_lite.local.multipart import parse_multipart
 
 INGEST = "/v1/loop/traces/ingest"
@@ -227,8 +228,9 @@ def test_a_test_can_wait_for_spans(server):
 # --- authentication, contract backend.md 1.2 ---
 
 
-def test_without_an_authorization_header_the_answer_is_an_internal_error(client):
+def test_without_an_authorization_header_the_answer_is_an_internal_error_and_the_log_says_why(client, lines):
     assert client.ingest(wire_span(), token=None) == {"code": 602000702, "msg": "Service Internal Error"}
+    assert lines[0].endswith("602000702 Service Internal Error: the request has no token")
 
 
 @pytest.mark.parametrize("token", ["Bearer", "Bearer ", "bearer t", "Basic dDp0"])
@@ -502,6 +504,28 @@ def test_a_stopped_server_answers_no_more_not_even_on_open_connections(server, c
         client.get("/ping")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def test_who_comes_when_all_connections_are_taken_waits_until_one_ends(monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    with StandInServer() as server:
+        asked = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(3)]
+        for connection in asked:
+            connection.request("GET", "/ping")
+        assert [connection.getresponse().read() for connection in asked[:2]] == [b'{"code": 0, "msg": ""}'] * 2
+        assert select.select([asked[2].sock], [], [], 0.5)[0] == [], "answered although two are open"
+        asked[0].close()
+        assert asked[2].getresponse().status == 200
+        for connection in asked:
+            connection.close()
+
+
+def test_a_server_whose_connections_are_all_taken_can_be_stopped(monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
+    with StandInServer() as server:
+        asked = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
+    for connection in asked:
+        connection.close()
 
 
 def test_stopping_twice_or_before_the_start_is_fine():
