@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--lang=en-US"),
+    "--enable-precise-memory-info",
 )
 PATIENCE = 30  # seconds
 

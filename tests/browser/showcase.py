@@ -165,6 +165,7 @@ def plan_a_journey(server, started=None):
         model.set_tags({"note": "x" * 1500} if turn else {})
         model.finish()
     tool = program.span("find_trains", "tool", root, 1330, 640, set_input=CALL["function"]["arguments"])
+    tool.set_service_name("timetables")
     for attempt in range(3):
         failing = program.span(f"GET rail.example (attempt {attempt + 1})", "http", tool, 1335 + 210 * attempt, 200)
         failing.set_error(STACK)

@@ -12,8 +12,10 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver.common.keys import Keys
 
 from cozeloop_lite import new_client
+from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.export import export
 
+from . import showcase
 from .driven import CHOOSE, CHOSEN, find, ingest, open_trace, read, span
 
 pytestmark = [
@@ -50,7 +52,7 @@ def test_durations_are_rounded_to_the_next_unit(browser, server, micros, shown):
 
 def test_new_traces_appear_by_themselves(browser, server):
     browser.open(server.url)
-    browser.wait_text("p[role=status]", "COZELOOP_API_BASE_URL=" + server.url)
+    browser.wait_text(".first pre", "COZELOOP_API_BASE_URL=" + server.url)
     ingest(server, [span(0, span_name="just now")])
     browser.wait_text(".list .row", "just now")
     ingest(server, [span(1, "0000000000000001", status_code=-1)])
@@ -100,37 +102,110 @@ def test_the_list_is_walked_by_keyboard(browser, journey):
     assert trace_id in browser.driver.current_url
 
 
-def test_a_hundred_thousand_traces_are_listed_with_few_rows_in_the_document(browser, server, monkeypatch):
-    total = 100000
+def made_up(n):
+    numbers = dict.fromkeys(("dropped", "errors", "warnings", "input_tokens", "output_tokens", "received_at_micros"), 0)
+    times = {"started_at_micros": n * 1000000, "duration_micros": n}
+    about = {"type": "custom", "has_root": True, "status": "ok", "spans": 1, "services": []}
+    return {"trace_id": f"{n:032x}", "number": n, "name": f"trace {n}", **numbers, **times, **about}
 
-    def page(wanted, before, limit):
-        newest = total if before is None else before
-        traces = [
-            {
-                "trace_id": f"{n:032x}",
-                "number": n,
-                "name": f"trace {n}",
-                "type": "custom",
-                "has_root": True,
-                "started_at_micros": n * 1000000,
-                "duration_micros": n,
-                "received_at_micros": 0,
-                "status": "ok",
-                "spans": 1,
-                "errors": 0,
-                "dropped": 0,
-                "warnings": 0,
-                "input_tokens": 0,
-                "output_tokens": 0,
-                "services": [],
-            }
-            for n in range(newest, max(0, newest - limit), -1)
-        ]
-        return {"traces": traces, "next": newest - limit if newest > limit else None, "since": "x-1"}
 
-    archive = server._api._archive
-    monkeypatch.setattr(archive, "page", page)
-    monkeypatch.setattr(archive, "changes", lambda since: {"since": "x-1", "reset": False, "traces": []})
+@pytest.fixture
+def archive(server, monkeypatch):
+    """What a list is told: ``newest`` made-up traces, and whether too many have changed since the last time."""
+
+    class Archive:
+        newest, reset = 5000, False
+
+        def page(self, wanted, before, limit):
+            first = self.newest if before is None else before - 1
+            last = max(0, first - limit)
+            traces = [made_up(n) for n in range(first, last, -1)]
+            return {"traces": traces, "next": last + 1 if last else None, "since": self.since()}
+
+        def since(self):
+            return f"x-{self.newest}"
+
+        def changes(self, since):
+            known = int(since[2:])
+            traces = [] if self.reset else [made_up(n) for n in range(known + 1, self.newest + 1)]
+            return {"since": self.since(), "reset": self.reset, "traces": traces}
+
+    archive = Archive()
+    monkeypatch.setattr(server._api._archive, "page", archive.page)
+    monkeypatch.setattr(server._api._archive, "changes", archive.changes)
+    return archive
+
+
+SCROLL_TO = """
+const box = document.querySelector(".rows");
+while (parseInt(document.querySelector("p[role=status]").textContent.replace(",", "")) < arguments[0]) {
+  box.scrollTop = box.scrollHeight;
+  await new Promise(requestAnimationFrame);
+}
+"""
+COUNTED = "return parseInt(document.querySelector('p[role=status]').textContent.replace(',', ''))"
+
+
+def test_a_list_that_stays_open_does_not_grow_for_ever(browser, server, archive):
+    browser.open(server.url)
+    browser.element(".list .row")
+    browser.run_async(SCROLL_TO, 4000)
+    browser.run("document.querySelector('.rows').scrollTop = 0")
+    archive.newest += 1
+    browser.wait_text("p[role=status]", "1 new or changed trace")
+    assert 2000 < browser.run(COUNTED) < 2100
+    browser.run_async(SCROLL_TO, 3000)
+    browser.run("document.querySelector('.rows').focus()")
+    browser.press(Keys.HOME)
+    names = "return [...document.querySelectorAll('.list .row a')].map((a) => a.textContent)"
+    browser.run("document.querySelector('.rows').scrollTop = 36 * 2020")
+    browser.wait(f"{names}.includes('trace 2981')")
+    shown = [int(name[6:]) for name in browser.run(names)]
+    assert shown == list(range(shown[0], shown[-1] - 1, -1)), "no gap where it was cut off"
+
+
+def test_what_one_reads_stays_in_its_place_when_very_much_arrives(browser, server, archive):
+    browser.open(server.url)
+    browser.element(".list .row")
+    browser.run("document.querySelector('.rows').scrollTop = 3600")
+    archive.newest, archive.reset = 9000, True
+    browser.wait_text("p[role=status]", "scroll to the top")
+    assert browser.run("return document.querySelector('.rows').scrollTop") == 3600
+    assert "trace 4900" in browser.text(".list .rows")
+    archive.reset = False
+    browser.run("document.querySelector('.rows').scrollTop = 0")
+    browser.wait_text(".list .row", "trace 9000")
+
+
+@pytest.mark.parametrize("width", [400, 800, 1600])
+@pytest.mark.parametrize("traces", [1, 60])
+def test_titles_stand_above_their_columns(browser, server, width, traces):
+    ingest(server, [span(n, trace_id=f"{n + 1:032x}", warnings=1) for n in range(traces)])
+    browser.look(width, 800)
+    browser.open(server.url)
+    browser.element(".list .row")
+    places = """
+        return [...document.querySelectorAll(`${arguments[0]} .cell`)].map((cell) => cell.getBoundingClientRect())
+          .map(({left, right}) => [Math.round(left), Math.round(right)]);
+    """
+    assert browser.run(places, ".titles") == browser.run(places, ".list .row:first-child")
+
+
+def test_a_server_that_goes_away_and_comes_back_is_told(browser):
+    with StandInServer() as server:
+        ingest(server, [span(0, span_name="before")])
+        browser.open(server.url)
+        browser.wait_text(".list .row", "before")
+        port = server.port
+    browser.wait_text("[role=alert]", "The server does not answer; trying again.")
+    with StandInServer(port=port) as server:
+        ingest(server, [span(0, trace_id="cd" * 16, span_name="after")])
+        browser.wait_text(".list .row", "after")
+        assert browser.text("[role=alert]") == ""
+
+
+def test_a_hundred_thousand_traces_are_listed_with_few_rows_in_the_document(browser, server, archive):
+    archive.newest = 100000
     browser.open(server.url)
     browser.element(".list .row")
     most = browser.run_async("""
@@ -259,7 +334,7 @@ def test_warnings_of_the_server_are_told(browser, server):
     open_trace(browser, server)
     assert "tag value cut to 1024 bytes: 'k'" in browser.text(".details .warned")
     browser.run("document.querySelector('header button').click()")
-    browser.wait_text(".details .warned", "标签的值被截断为 1024 字节:")
+    browser.wait_text(".details .warned", "标签的值被截断为 1024 字节")
     assert browser.run("return document.documentElement.lang") == "zh-CN"
     browser.run("localStorage.clear()")
 
@@ -377,6 +452,33 @@ def test_a_trace_grows_while_it_is_looked_at(browser, server):
     browser.wait("return document.querySelectorAll('[role=treeitem]').length === 2")
 
 
+def test_a_trace_is_shown_as_soon_as_it_arrives(browser, server):
+    browser.open(f"{server.url}/#/trace/{'ab' * 16}")
+    browser.wait_text("main p[role=status]", f"There is no trace {'ab' * 16} here.")
+    ingest(server, [span(0, span_name="at last")])
+    browser.wait_text(".details h2", "at last")
+
+
+def test_an_image_is_shown_as_soon_as_it_arrives(browser, server):
+    storage = json.dumps({"Attachments": [{"field": "input", "name": "sea", "type": "image", "tos_key": "sea.png"}]})
+    ingest(server, [span(0, object_storage=storage)])
+    open_trace(browser, server)
+    browser.wait_text("section[aria-label=Files]", "not uploaded")
+    server.store.add_file("7", "sea.png", showcase.picture())
+    browser.wait("const i = document.querySelector('.details img'); return !!i && i.naturalWidth === 240")
+    assert "no file was uploaded" not in browser.text(".details")
+
+
+def test_a_warning_of_a_span_that_is_shown_is_told_where_one_reads(browser, server):
+    again = span(0, output="x\n" * 2000)
+    ingest(server, [again])
+    open_trace(browser, server)
+    browser.run("document.querySelector('.details').scrollTop = 500")
+    ingest(server, [again])
+    browser.wait_text(".details .warned", "this span arrived more than once")
+    assert browser.run("return document.querySelector('.details').scrollTop") == 500
+
+
 def test_a_span_is_found_and_unfolded(browser, journey):
     open_trace(browser, *journey)
     browser.run("[...document.querySelectorAll('.tools button')][1].click()")
@@ -390,7 +492,9 @@ def test_a_span_is_found_and_unfolded(browser, journey):
 
 def test_a_prompt_shows_its_versions_labels_variables_and_what_changed(browser, journey):
     browser.open(journey[0].url + "/#/prompts")
+    browser.wait_text(".prompt h2", "travel.planner")
     browser.element("nav.left a").click()
+    browser.wait("return location.hash === '#/prompts/travel.planner'")
     browser.wait_text(".prompt h2", "travel.planner")
     assert "1.1.0 · beta · latest" in browser.text(".prompt select")
     assert "of the answer" in browser.text(".prompt table")
@@ -444,6 +548,10 @@ def test_pages_fit_the_window(browser, journey, width):
         browser.open(server.url + path)
         browser.element(".row, .prompt h2")
         assert browser.run("return document.documentElement.scrollWidth") <= width
+        if path.startswith("/#/trace"):
+            browser.run(CHOOSE, "chat_model")
+            browser.element(".details img")
+        assert browser.run("return document.documentElement.scrollHeight") <= 800
 
 
 def test_the_language_follows_the_browser_and_the_switch(browser, journey):

@@ -18,6 +18,14 @@ pytestmark = [
 ]
 
 AXE = "axe-core@4.10.2"
+PATHS = {
+    "list": "/",
+    "filters": "/#/?status=error&user_id=ada",
+    "prompt": "/#/prompts/travel.planner",
+    "empty": "/",
+    "missing": "/#/trace/none",
+    "no prompts": "/#/prompts",
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +43,13 @@ def axe(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("page", ["list", "filters", "trace", "error", "prompt"])
-def test_axe_finds_nothing_at_level_aa(browser, journey, axe, page, dark):
-    server, trace_id = journey
+@pytest.mark.parametrize("page", ["list", "filters", "trace", "error", "prompt", "empty", "missing", "no prompts"])
+def test_axe_finds_nothing_at_level_aa(browser, journey, server, axe, page, dark):
+    empty, (server, trace_id) = server, journey
     browser.look(1400, 860, dark)
-    path = {"list": "/", "filters": "/#/?status=error&user_id=ada", "prompt": "/#/prompts/travel.planner"}.get(
-        page, f"/#/trace/{trace_id}"
-    )
+    path = PATHS.get(page, f"/#/trace/{trace_id}")
+    if page in ("empty", "no prompts"):
+        server = empty
     browser.open(server.url + path)
     if page in ("trace", "error"):
         browser.element("[role=treeitem]")
@@ -52,7 +60,8 @@ def test_axe_finds_nothing_at_level_aa(browser, journey, axe, page, dark):
         browser.element(".try button").click()
         browser.element(".try + div h4")
     else:
-        browser.element(".list .row")
+        there = {"empty": ".first pre", "missing": "main [role=status]", "no prompts": "main pre"}
+        browser.element(there.get(page, ".list .row"))
     browser.run(axe)
     found = browser.run_async("""
         const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

@@ -24,8 +24,13 @@ class Failure extends Error {
 }
 
 async function ask(path, options) {
-  const response = await fetch(path, options);
-  const text = await response.text();
+  let [response, text] = [null, ""];
+  try {
+    response = await fetch(path, options);
+    text = await response.text();
+  } catch (error) { // nobody answers
+    throw new Failure(0, error.message);
+  }
   if (!response.ok) {
     let message = `HTTP ${response.status}`;
     try {
@@ -34,6 +39,18 @@ async function ask(path, options) {
     throw new Failure(response.status, message);
   }
   return text;
+}
+
+// Calls `look` once a second as long as the page is in sight and `alive`; less often when an answer takes long.
+export async function watch(alive, look) {
+  let pause = 1000; // ms
+  while (alive()) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (document.hidden || !alive()) continue;
+    const began = performance.now();
+    await look();
+    pause = Math.max(1000, 4 * (performance.now() - began));
+  }
 }
 
 const part = encodeURIComponent;
@@ -56,18 +73,8 @@ export async function trace(id) {
   return exported || JSON.parse(await ask(`/api/traces/${part(id)}`));
 }
 
-const spans = new Map(); // the last few
-
 export async function span(brief) {
-  if (exported) return brief.whole;
-  const path = spanPath(brief);
-  if (!spans.has(path)) {
-    if (spans.size > 30) spans.delete(spans.keys().next().value);
-    const asked = ask(path).then(parse);
-    spans.set(path, asked);
-    asked.catch(() => spans.delete(path));
-  }
-  return spans.get(path);
+  return exported ? brief.whole : parse(await ask(spanPath(brief)));
 }
 
 export function spanText(brief, which) {

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { h, replace } from "./dom.js";
 import { listPage } from "./list.js";
 import { promptsPage } from "./prompts.js";
-import { chooseLanguage, isChinese, say } from "./text.js";
+import { chooseLanguage, isChinese, say, sayFailure } from "./text.js";
 import { tracePage } from "./trace.js";
 
 const KEPT = "cozeloop-language";
@@ -51,7 +51,7 @@ async function show() {
     else if (page === "prompts") await promptsPage(main, name === undefined ? null : name);
     else await listPage(main, asked, alive);
   } catch (error) {
-    if (alive()) replace(main, h("p", { class: "error", role: "alert" }, error.status === 403 ? say("token") : say("failed", error.message)));
+    if (alive()) replace(main, h("h1", { class: "unseen" }, "CozeLoop"), h("p", { class: "error", role: "alert" }, sayFailure(error)));
   }
 }
 

@@ -6,27 +6,45 @@ import { copyButton, h, longText, replace } from "./dom.js";
 import { jsonView } from "./folding.js";
 import { ownTime } from "./forest.js";
 import { fileView } from "./messages.js";
-import { duration, moment, number, say, sayWarning } from "./text.js";
+import { duration, moment, number, say, sayFailure, sayWarning } from "./text.js";
 
 // Draws the span of a node into a pane. `start`: of the trace, in µs. Only the last one asked for is drawn.
 export async function showDetails(pane, node, start) {
   const asked = {};
-  pane.asked = asked;
+  Object.assign(pane, { asked, drawn: null });
   const slow = setTimeout(() => { if (pane.asked === asked) replace(pane, h("p", { class: "quiet" }, say("loading"))); }, 200);
   try {
     const span = await api.span(node.span);
-    if (pane.asked === asked) draw(pane, span, node, start);
+    if (pane.asked !== asked) return;
+    draw(pane, span, node, start);
+    pane.scrollTop = 0;
   } catch (error) {
-    if (pane.asked === asked) replace(pane, h("p", { class: "error", role: "alert" }, say("failed", error.message)));
+    if (pane.asked === asked) replace(pane, h("p", { class: "error", role: "alert" }, sayFailure(error)));
   } finally {
     clearTimeout(slow);
   }
 }
 
+// Looks whether the span that is drawn has become another one: warned of, spoken of, or its files have arrived.
+export async function renewDetails(pane, node, start) {
+  const { asked, drawn } = pane;
+  if (!drawn) return;
+  const span = await api.span(node.span);
+  if (pane.asked !== asked || api.stringify(span) === api.stringify(drawn)) return;
+  const [top, focused] = [pane.scrollTop, pane.contains(document.activeElement)];
+  draw(pane, span, node, start);
+  pane.scrollTop = top;
+  if (focused) pane.focus();
+}
+
+export function lacksFiles(pane) {
+  return Boolean(pane.drawn && pane.drawn.files.some((file) => file.bytes === null));
+}
+
 function draw(pane, span, node, start) {
   replace(pane, head(span, node), problems(span, node), text("input", span, node), text("output", span, node), tagTable(span, node),
     systemTags(span), files(span), feedback(span), times(span, node, start), raw(span));
-  pane.scrollTop = 0;
+  pane.drawn = span;
 }
 
 function head(span, node) {
@@ -90,6 +108,7 @@ function tagValue({ key, value }) {
     } catch { /* not JSON: as it is */ }
   }
   if (/^latency_|_duration$/.test(key) && typeof value === "number") return `${number(value)} (${duration(value)})`;
+  if (/^start_time_/.test(key) && typeof value === "number") return `${number(value)} (${moment(value)})`;
   if (typeof value !== "string") return number(value);
   return value.length > 200 || value.includes("\n") ? longText(value) : h("span", { class: "value" }, value);
 }

@@ -3,20 +3,31 @@
 import * as api from "./api.js";
 import { choice, copyButton, h, replace } from "./dom.js";
 import { Rows } from "./rows.js";
-import { duration, moment, number, say } from "./text.js";
+import { duration, moment, number, say, sayFailure } from "./text.js";
 
 const PAGE = 200; // traces of the first answer
 const PAGES = 1000; // of those that follow
+const BELOW = 2000; // traces kept below those in sight while new ones appear above
 const FIELDS = ["tag", "trace_id", "log_id", "user_id"];
 const LABELS = { tag: "tag", trace_id: "traceId", log_id: "logId", user_id: "userId" };
 
 export async function listPage(main, asked, alive) {
   const view = new ListView(main, asked, alive);
   await view.read();
-  while (alive()) {
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    if (!document.hidden && alive()) await view.listen();
-  }
+  await api.watch(alive, () => view.listen());
+}
+
+const SETTINGS = `export COZELOOP_API_BASE_URL=${location.origin}
+export COZELOOP_WORKSPACE_ID=1
+export COZELOOP_API_TOKEN=local  # or the token that the server printed when it started`;
+const PROGRAM = `import cozeloop_lite
+
+with cozeloop_lite.start_span("hello", "custom") as span:
+    span.set_input("who is there?")
+    span.set_output("the first trace")`;
+
+function snippet(key, text) {
+  return h("section", { class: "content" }, h("div", { class: "head" }, h("h2", null, say(key)), copyButton(text, say(key))), h("pre", null, text));
 }
 
 class ListView {
@@ -31,7 +42,9 @@ class ListView {
     this.trouble = h("div", { role: "alert" });
     const columns = ["time", "name", "status", "duration", "spans", "tokens", "warnings"];
     const titles = h("div", { class: "titles", "aria-hidden": "true" }, columns.map((key) => h("span", { class: `cell ${key}` }, say(key))));
-    replace(main, h("h1", { class: "unseen" }, say("traces")), this.form(), this.status, this.trouble, h("div", { class: "list" }, titles, this.rows.box));
+    this.first = h("div", { class: "first" });
+    this.list = h("div", { class: "list" }, titles, this.rows.box);
+    replace(main, h("h1", { class: "unseen" }, say("traces")), this.form(), this.status, this.trouble, this.first, this.list);
     document.title = say("title");
   }
 
@@ -40,6 +53,7 @@ class ListView {
     this.known = new Map();
     this.next = null;
     this.since = "";
+    this.behind = false; // so much has come that it must be read anew
   }
 
   form() {
@@ -107,7 +121,7 @@ class ListView {
     } finally {
       this.reading = false;
     }
-    if (filters === this.filters && this.alive()) this.show();
+    if (filters === this.filters && this.alive()) this.show(0, true);
   }
 
   // Traces that are new have their place by number; those that are known are replaced.
@@ -122,7 +136,8 @@ class ListView {
         added += 1;
       }
     }
-    if (added) this.traces.sort((a, b) => b.number - a.number);
+    const place = this.traces.length - added;
+    if (place && added && this.traces[place].number > this.traces[place - 1].number) this.traces.sort((a, b) => b.number - a.number);
     return added;
   }
 
@@ -133,9 +148,12 @@ class ListView {
       const answer = await api.changes(this.since);
       if (filters !== this.filters) return;
       this.trouble.replaceChildren();
-      if (answer.reset) return void (await this.read());
-      if (!answer.traces.length) {
+      if (answer.reset && serverOf(answer.since) === serverOf(this.since)) this.behind = true;
+      else if (answer.reset) return void (await this.read());
+      if (this.behind && !this.rows.box.scrollTop) return void (await this.read());
+      if (this.behind || !answer.traces.length) {
         this.since = answer.since;
+        if (this.behind) this.status.textContent = say("above"); // not read while someone reads below: all would move
         return;
       }
       const filtered = Object.keys(filters).length;
@@ -146,6 +164,7 @@ class ListView {
       const top = this.rows.box.scrollTop;
       const added = this.add(traces);
       if (chosen) this.rows.chosen = this.traces.indexOf(chosen);
+      this.forgetBelow();
       this.show(filtered ? 0 : answer.traces.length);
       if (top > 0) this.rows.box.scrollTop = top + added * this.rows.height; // what one reads stays in its place
     } catch (error) {
@@ -153,21 +172,31 @@ class ListView {
     }
   }
 
+  // A page that stays open for days must not grow for days: what is far below is read again by who goes there.
+  forgetBelow() {
+    const kept = Math.max(this.rows.last(), this.rows.chosen) + BELOW;
+    if (this.traces.length <= kept || this.reading) return;
+    for (const { trace_id: id } of this.traces.splice(kept)) this.known.delete(id);
+    this.next = this.traces[kept - 1].number;
+  }
+
   fail(error) {
-    const text = error.status === 403 ? say("token") : error.status ? say("failed", error.message) : say("gone");
+    const text = error.status === 0 ? say("again") : sayFailure(error);
     if (this.trouble.textContent !== text) replace(this.trouble, h("p", { class: "error" }, text));
   }
 
-  show(fresh = 0) {
+  show(fresh = 0, below = false) {
     const count = number(this.traces.length);
     const counted = say(this.next ? "tracesCountMore" : "tracesCount", count);
-    if (this.traces.length || this.next) replace(this.status, fresh ? `${counted}; ${say("newTraces", fresh)}` : counted);
+    if (!this.traces.length && this.next) replace(this.status, say("searching"));
+    else if (this.traces.length) replace(this.status, fresh ? `${counted}; ${say("newTraces", fresh)}` : counted);
     else if (Object.keys(this.filters).length) replace(this.status, say("noneFound"));
-    else {
-      const setting = `COZELOOP_API_BASE_URL=${location.origin}`;
-      replace(this.status, say("noTraces"), " ", h("code", null, setting), " ", copyButton(setting));
-    }
-    this.rows.refresh(this.traces.length);
+    else replace(this.status, say("noTraces"));
+    const first = !this.traces.length && !this.next && !Object.keys(this.filters).length;
+    if (first !== Boolean(this.first.firstChild)) replace(this.first, first ? [snippet("pointHere", SETTINGS), snippet("begin", PROGRAM)] : null);
+    this.list.hidden = first;
+    if (below) this.rows.grow(this.traces.length);
+    else this.rows.refresh(this.traces.length);
   }
 
   draw(index) {
@@ -185,6 +214,8 @@ class ListView {
       cell("warnings", trace.warnings || trace.dropped ? h("span", { class: "warn" }, `⚠ ${number(Math.max(trace.warnings, trace.dropped))}`) : ""));
   }
 }
+
+const serverOf = (since) => since.split("-")[0];
 
 function address(trace) {
   return `#/trace/${encodeURIComponent(trace.trace_id)}`;

@@ -7,18 +7,19 @@ import { jsonView } from "./folding.js";
 import { messagesView } from "./messages.js";
 import { say } from "./text.js";
 
-export async function promptsPage(main, key) {
+export async function promptsPage(main, asked) {
   const view = h("section", { class: "prompt", "aria-label": say("prompts"), tabindex: 0 });
   const nav = h("nav", { class: "left", "aria-label": say("prompts"), tabindex: 0 });
   const found = await api.prompts();
-  document.title = key ? `${key} · CozeLoop` : say("prompts");
   replace(main, h("h1", { class: "unseen" }, say("prompts")), h("div", { class: "split" }, nav, view));
-  if (!found.length) return void replace(nav, h("p", { class: "quiet" }, say("noPrompts")));
+  if (!found.length) return void replace(main, h("h1", { class: "unseen" }, say("prompts")), h("p", { class: "quiet" }, say("noPrompts")), h("pre", null, "python -m cozeloop_lite serve --prompts FOLDER"));
+  const key = asked === null ? found[0].prompt_key : asked;
+  document.title = `${key} · CozeLoop`;
   replace(nav, h("ul", { class: "plain" }, found.map((one) => h("li", null,
     h("a", { href: `#/prompts/${encodeURIComponent(one.prompt_key)}`, "aria-current": one.prompt_key === key ? "page" : null }, one.prompt_key), " ",
     h("span", { class: "quiet" }, one.latest), " ", Object.keys(one.labels || {}).map((label) => [h("span", { class: "kind" }, label), " "])))));
-  if (key === null) return void replace(view, h("p", { class: "quiet" }, say("choosePrompt")));
   const prompt = await api.prompt(key);
+  for (const one of prompt.versions) one.llm_config = Object.fromEntries(Object.entries(one.llm_config).filter(([, value]) => value !== null)); // what is not set
   const numbers = prompt.versions.map((one) => one.version);
   showVersion(view, prompt, numbers[0], numbers[1] || "");
 }
@@ -78,7 +79,7 @@ function tryOut(prompt, version, compared) {
       replace(result, h("h4", null, say("rendered")), messagesView(messages, null, []),
         before ? [h("h4", null, say("renderedChange")), changesView(messagesText(before), messagesText(messages), say("renderedChange"))] : null);
     } catch (error) {
-      replace(result, h("p", { class: "error" }, error.message));
+      replace(result, h("p", { class: "error" }, error.status === 0 ? say("gone") : error.message));
     }
   };
   const form = h("form", { class: "try" }, fields.map(({ one, field }) => h("label", { class: "field" }, h("span", null, `${one.key} (${one.type || "string"})`), field)), h("button", { type: "submit" }, say("render")));

@@ -24,12 +24,22 @@ export class Rows {
   }
 
   // Draw everything anew: the rows are others, or have changed.
-  refresh(count = this.count) {
-    this.count = count;
-    this.space.style.setProperty("height", `${Math.max(count, 1) * this.height}px`);
+  refresh(count) {
     for (const element of this.drawn.values()) element.remove();
     this.drawn.clear();
+    this.grow(count);
+  }
+
+  // There are more rows below; the others are as they were.
+  grow(count) {
+    this.count = count;
+    this.space.style.setProperty("height", `${Math.max(count, 1) * this.height}px`);
     this.paint();
+  }
+
+  // The index after that of the last row in sight.
+  last() {
+    return Math.min(this.count, Math.ceil((this.box.scrollTop + this.box.clientHeight) / this.height));
   }
 
   later() {
@@ -39,7 +49,7 @@ export class Rows {
   paint() {
     const top = this.box.scrollTop;
     const first = Math.max(0, Math.floor(top / this.height) - AROUND);
-    const last = Math.min(this.count, Math.ceil((top + this.box.clientHeight) / this.height) + AROUND);
+    const last = Math.min(this.count, this.last() + AROUND);
     for (const [index, element] of this.drawn) {
       if (index < first || index >= last) {
         element.remove();

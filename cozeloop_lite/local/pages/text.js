@@ -5,13 +5,13 @@ const ENGLISH = {
   search: "Search", searchHint: "in names, inputs, outputs, tags, errors", tag: "Tag", traceId: "Trace id",
   logId: "Log id", userId: "User", status: "Status", from: "From", to: "To", more: "More filters", clear: "Clear",
   any: "any", ok: "ok", error: "error", warned: "with warnings", time: "Time", name: "Name", duration: "Duration",
-  spans: "Spans", tokens: "Tokens", warnings: "Warnings", tracesCount: "{0} traces", tracesCountMore: "{0} traces, more below",
-  noTraces: "No traces yet. Point a program at this server:", noneFound: "No trace is like that.", newTraces: "{0} new or changed traces",
-  loading: "Loading…", failed: "That did not work: {0}", token: "The server wants its token: open the address with ?token=… that it printed when it started.",
-  gone: "The server does not answer; trying again.", back: "All traces", tree: "Spans as a tree, with a waterfall", find: "Find a span",
+  spans: "Spans", tokens: "Tokens", warnings: "Warnings", tracesCount: ["{0} trace", "{0} traces"], tracesCountMore: "{0} traces, more below",
+  noTraces: "No traces yet.", pointHere: "Tell a program where to send its spans:", begin: "Or begin with this one:", noneFound: "No trace is like that.", newTraces: ["{0} new or changed trace", "{0} new or changed traces"], above: "Many new traces: scroll to the top to see them.",
+  searching: "Searching…", loading: "Loading…", failed: "That did not work: {0}", token: "The server wants its token: open the address with ?token=… that it printed when it started.",
+  gone: "The server does not answer.", again: "The server does not answer; trying again.", back: "All traces", tree: "Spans as a tree, with a waterfall", find: "Find a span",
   found: "{0} of {1}", notFound: "none", details: "Details of the span", choose: "Choose a span to see what is in it.",
   errors: "Errors", inputTokens: "Tokens in", outputTokens: "Tokens out", started: "Started", services: "Services", sums: "Sums by type of span",
-  type: "Type", count: "Count", total: "Total time", longest: "Longest", root: "no root span yet", tooMany: "Only the first {0} spans are shown.",
+  noTrace: "There is no trace {0} here. It will be shown as soon as it arrives.", type: "Type", count: "Count", total: "Total time", longest: "Longest", root: "no root span yet", tooMany: "Only the first {0} spans are shown.",
   dropped: "The platform would have dropped this span.", orphan: "Its parent is not here.", cycle: "Its parents make a circle.",
   input: "Input", output: "Output", tags: "Tags", systemTags: "System tags", files: "Files", feedback: "Feedback", times: "Times and ids", raw: "Raw JSON",
   copy: "Copy", copied: "Copied", chat: "Messages", json: "JSON", text: "Text", view: "Show {0} as", empty: "nothing", loadAll: "Load all {0}",
@@ -21,8 +21,8 @@ const ENGLISH = {
   baggage: "Also on the parent: baggage.", finish: "Ended because: {0}",
   version: "Version", latest: "latest", variables: "Variables", template: "Template", compare: "Compared with", changed: "What changed",
   same: "Nothing changed.", tryOut: "Try it out", render: "Render", rendered: "Rendered", renderedChange: "What the change does with these values",
-  noPrompts: "No prompts. Start the server with --prompts FOLDER.", jsonWanted: "{0} must be JSON: {1}", options: "Model options", none: "none", choosePrompt: "Choose a prompt.",
-  itself: "{0} by itself", children: "{0} spans inside", expandAll: "Expand all", collapseAll: "Collapse all", cut: "The program itself cut or left out: {0}",
+  noPrompts: "No prompts. The server reads them from a folder of JSON files:", jsonWanted: "{0} must be JSON: {1}", options: "Model options", none: "none",
+  itself: "{0} by itself", children: ["{0} span inside", "{0} spans inside"], expandAll: "Expand all", collapseAll: "Collapse all", cut: "The program itself cut or left out: {0}",
 };
 
 const CHINESE = {
@@ -30,39 +30,39 @@ const CHINESE = {
   search: "搜索", searchHint: "名称、输入、输出、标签、错误", tag: "标签", traceId: "Trace id",
   logId: "Log id", userId: "用户", status: "状态", from: "从", to: "到", more: "更多条件", clear: "清除",
   any: "全部", ok: "成功", error: "错误", warned: "有警告", time: "时间", name: "名称", duration: "耗时",
-  spans: "Span 数", tokens: "Token", warnings: "警告", tracesCount: "{0} 条调用链", tracesCountMore: "{0} 条调用链,下面还有",
-  noTraces: "还没有调用链。让程序连接此服务器:", noneFound: "没有符合条件的调用链。", newTraces: "{0} 条调用链有更新",
-  loading: "加载中…", failed: "操作失败:{0}", token: "服务器需要令牌:请打开启动时打印的带 ?token=… 的地址。",
-  gone: "服务器没有响应,正在重试。", back: "全部调用链", tree: "Span 树与瀑布图", find: "查找 span",
-  found: "第 {0} 个,共 {1} 个", notFound: "没有", details: "Span 详情", choose: "选择一个 span 查看内容。",
+  spans: "Span 数", tokens: "Token", warnings: "警告", tracesCount: "{0} 条调用链", tracesCountMore: "{0} 条调用链，下面还有",
+  noTraces: "还没有调用链。", pointHere: "告诉程序把 span 发到哪里：", begin: "或者从这个程序开始：", noneFound: "没有符合条件的调用链。", newTraces: "{0} 条调用链有更新", above: "有许多新的调用链：滚动到顶部即可查看。",
+  searching: "搜索中…", loading: "加载中…", failed: "操作失败：{0}", token: "服务器需要令牌：请打开启动时打印的带 ?token=… 的地址。",
+  gone: "服务器没有响应。", again: "服务器没有响应，正在重试。", back: "全部调用链", tree: "Span 树与瀑布图", find: "查找 span",
+  found: "第 {0} 个，共 {1} 个", notFound: "没有", details: "Span 详情", choose: "选择一个 span 查看内容。",
   errors: "错误", inputTokens: "输入 token", outputTokens: "输出 token", started: "开始", services: "服务", sums: "按 span 类型汇总",
-  type: "类型", count: "数量", total: "总耗时", longest: "最长", root: "根 span 尚未到达", tooMany: "只显示前 {0} 个 span。",
+  noTrace: "这里没有调用链 {0}。它一到达就会显示。", type: "类型", count: "数量", total: "总耗时", longest: "最长", root: "根 span 尚未到达", tooMany: "只显示前 {0} 个 span。",
   dropped: "平台会丢弃这个 span。", orphan: "父 span 不在这里。", cycle: "父子关系成环。",
   input: "输入", output: "输出", tags: "标签", systemTags: "系统标签", files: "文件", feedback: "反馈", times: "时间与 id", raw: "原始 JSON",
   copy: "复制", copied: "已复制", chat: "消息", json: "JSON", text: "文本", view: "{0}的显示方式", empty: "空", loadAll: "加载全部 {0}",
-  showMore: "显示更多(还有 {0})", findIn: "在{0}中查找", matches: "找到 {0} 处", reasoning: "推理过程", call: "调用 {0}", result: "{0} 的结果",
+  showMore: "显示更多（还有 {0}）", findIn: "在{0}中查找", matches: "找到 {0} 处", reasoning: "推理过程", call: "调用 {0}", result: "{0} 的结果",
   tools: "工具", notUploaded: "未上传", image: "图片", file: "文件", offset: "距调用链开始", ended: "结束", received: "收到",
   spanId: "Span id", parentId: "父 span id", workspace: "工作空间", service: "服务", firstToken: "首 token 耗时", speed: "每秒输出 token",
-  baggage: "父 span 也有:baggage。", finish: "结束原因:{0}",
+  baggage: "父 span 也有：baggage。", finish: "结束原因：{0}",
   version: "版本", latest: "最新", variables: "变量", template: "模板", compare: "对比版本", changed: "变化",
   same: "没有变化。", tryOut: "试一试", render: "渲染", rendered: "渲染结果", renderedChange: "用这些值渲染后的变化",
-  noPrompts: "没有提示词。启动服务器时请加 --prompts 文件夹。", jsonWanted: "{0} 必须是 JSON:{1}", options: "模型参数", none: "无", choosePrompt: "请选择一个提示词。",
-  itself: "自身 {0}", children: "内含 {0} 个 span", expandAll: "全部展开", collapseAll: "全部折叠", cut: "程序自己截断或省略了:{0}",
+  noPrompts: "没有提示词。服务器从存放 JSON 文件的文件夹读取提示词：", jsonWanted: "{0} 必须是 JSON：{1}", options: "模型参数", none: "无",
+  itself: "自身 {0}", children: "内含 {0} 个 span", expandAll: "全部展开", collapseAll: "全部折叠", cut: "程序自己截断或省略了：{0}",
 };
 
 // The server's warnings are English sentences; these are what they begin with or contain.
 const WARNINGS = [
-  [/^the platform would have dropped this span: /, "平台会丢弃这个 span:"],
-  [/^the platform ignores unknown fields: /, "平台会忽略未知字段:"],
-  [/^system tags deleted, the platform does not know them: /, "平台不认识的系统标签已删除:"],
-  [/^more than (\d+) tags, (\d+) deleted: /, "标签超过 $1 个,已删除 $2 个:"],
-  [/^system tag value cut to (\d+) bytes: /, "系统标签的值被截断为 $1 字节:"],
-  [/^tag value cut to (\d+) bytes: /, "标签的值被截断为 $1 字节:"],
-  [/^(?:system )?tag key cut to (\d+) bytes: /, "标签的键被截断为 $1 字节:"],
+  [/^the platform would have dropped this span: /, "平台会丢弃这个 span："],
+  [/^the platform ignores unknown fields: /, "平台会忽略未知字段："],
+  [/^system tags deleted, the platform does not know them: /, "平台不认识的系统标签已删除："],
+  [/^more than (\d+) tags, (\d+) deleted: /, "标签超过 $1 个，已删除 $2 个："],
+  [/^system tag value cut to (\d+) bytes: /, "系统标签的值被截断为 $1 字节："],
+  [/^tag value cut to (\d+) bytes: /, "标签的值被截断为 $1 字节："],
+  [/^(?:system )?tag key cut to (\d+) bytes: /, "标签的键被截断为 $1 字节："],
   [/^(\w+) cut to (\d+) bytes/, "$1 被截断为 $2 字节"],
-  [/^negative (\w+) stored as 0: /, "负的 $1 按 0 保存:"],
+  [/^negative (\w+) stored as 0: /, "负的 $1 按 0 保存："],
   [/its workspace_id is empty/, "workspace_id 为空"],
-  [/its (\w+) is not (\d+) lower-case hex digits, or all zero: /, "$1 不是 $2 位小写十六进制数,或全为零:"],
+  [/its (\w+) is not (\d+) lower-case hex digits, or all zero: /, "$1 不是 $2 位小写十六进制数，或全为零："],
   [/it has no start time/, "没有开始时间"],
   [/its start time is (.+) old$/, "开始时间在 $1 以前"],
   [/its start time is (.+) in the future$/, "开始时间在 $1 以后"],
@@ -80,7 +80,13 @@ export function isChinese() {
 }
 
 export function say(key, ...values) {
-  return (chinese ? CHINESE : ENGLISH)[key].replace(/\{(\d)\}/g, (_, n) => String(values[n]));
+  const words = (chinese ? CHINESE : ENGLISH)[key];
+  const text = Array.isArray(words) ? words[String(values[0]) === "1" ? 0 : 1] : words; // of one, of many
+  return text.replace(/\{(\d)\}/g, (_, n) => String(values[n]));
+}
+
+export function sayFailure(error) {
+  return error.status === 403 ? say("token") : error.status === 0 ? say("gone") : say("failed", error.message);
 }
 
 export function sayWarning(text) {

@@ -1,11 +1,11 @@
 // One trace: its spans as a tree, beside it the waterfall drawn to scale, and the details of the chosen span.
 
 import * as api from "./api.js";
-import { showDetails } from "./details.js";
+import { lacksFiles, renewDetails, showDetails } from "./details.js";
 import { copyButton, h, replace } from "./dom.js";
 import { brief, extent, plant, visible } from "./forest.js";
 import { Rows } from "./rows.js";
-import { duration, moment, number, say } from "./text.js";
+import { duration, moment, number, say, sayFailure } from "./text.js";
 
 const INDENT = 14; // px a level
 const DEEPEST = 16; // levels that are told apart by indentation
@@ -15,20 +15,38 @@ export async function tracePage(main, id, row, alive) {
   replace(main, h("p", { class: "quiet" }, say("loading")));
   const view = new TraceView(main, id, row);
   let since = api.exported ? "" : (await api.changes("")).since; // of before: nothing falls between
-  view.take(await api.trace(id));
+  const first = await whenThere(main, id, alive);
+  if (!first) return;
+  view.take(first);
   if (api.exported) return;
-  while (alive()) {
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    if (document.hidden || !alive()) continue;
+  await api.watch(alive, async () => {
     try {
       const answer = await api.changes(since);
-      if (alive() && (answer.reset || answer.traces.some((one) => one.trace_id === id))) {
-        const found = await api.trace(id);
-        if (alive()) view.take(found);
-      }
+      const changed = answer.reset || answer.traces.some((one) => one.trace_id === id);
+      const found = changed && alive() ? await api.trace(id) : null;
+      if (!alive()) return;
+      if (found) view.take(found);
+      if (changed || lacksFiles(view.pane)) await view.renew();
       since = answer.since; // only now: what failed is asked for again
-    } catch { /* the server is away: what is shown remains */ }
+      view.trouble.replaceChildren();
+    } catch (error) { // what is shown remains
+      if (alive()) view.fail(error);
+    }
+  });
+}
+
+// The trace, once there is one; null when the page has become another meanwhile.
+async function whenThere(main, id, alive) {
+  while (alive()) {
+    try {
+      return await api.trace(id);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
+    if (alive()) replace(main, h("h1", { class: "unseen" }, say("traces")), h("p", { role: "status" }, say("noTrace", id)), h("p", null, h("a", { href: "#/" }, `← ${say("back")}`)));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   }
+  return null;
 }
 
 class TraceView {
@@ -44,13 +62,14 @@ class TraceView {
     this.pane = h("section", { class: "details", tabindex: 0, "aria-label": say("details") }, h("p", { class: "quiet" }, say("choose")));
     this.pane.addEventListener("keydown", (event) => { if (event.key === "Escape") this.rows.box.focus(); });
     this.head = h("div", { class: "sums" });
-    this.axis = h("div", { class: "axis", "aria-hidden": "true" });
+    this.axis = h("div", { class: "axis" });
     this.found = h("span", { class: "quiet", role: "status" });
     this.finder = h("input", { type: "search", class: "find", "aria-label": say("find"), placeholder: say("find") });
     this.finder.addEventListener("keydown", (event) => { if (event.key === "Enter") this.find(event.shiftKey ? -1 : 1); });
     const fold = (key, action) => h("button", { type: "button", class: "small", onclick: action }, say(key));
     const tools = h("div", { class: "tools" }, this.finder, this.found, fold("expandAll", () => this.foldAll(false)), fold("collapseAll", () => this.foldAll(true)));
-    this.frame = [this.head, h("div", { class: "split" }, h("div", { class: "left" }, tools, this.axis, this.rows.box), this.pane)];
+    this.trouble = h("div", { role: "alert" });
+    this.frame = [this.trouble, this.head, h("div", { class: "split" }, h("div", { class: "left" }, tools, h("div", { class: "scale", "aria-hidden": "true" }, this.axis), this.rows.box), this.pane)];
   }
 
   take({ trace, more, spans }) {
@@ -148,6 +167,16 @@ class TraceView {
     if (!api.exported) history.replaceState(null, "", `#/trace/${encodeURIComponent(this.id)}?row=${node.row}`);
     clearTimeout(this.waiting); // who walks through many spans wants only the last
     this.waiting = setTimeout(() => showDetails(this.pane, node, this.scale.start), 60);
+  }
+
+  async renew() {
+    const node = this.order.find((one) => one.row === this.current);
+    if (node) await renewDetails(this.pane, node, this.scale.start);
+  }
+
+  fail(error) {
+    const text = error.status === 0 ? say("again") : sayFailure(error);
+    if (this.trouble.textContent !== text) replace(this.trouble, h("p", { class: "error" }, text));
   }
 
   key(event, index) {
