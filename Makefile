@@ -13,7 +13,7 @@ DOCUMENTED := cozeloop_lite $(addprefix cozeloop_lite.,decorator entities.prompt
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
 
-demo: $(VENV)/package  ## see a real trace arrive at a stand-in server, without an account
+demo: $(VENV)/package  ## see a real trace in a browser, without an account
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/tests  ## all tests, on python3 or PYTHON=...; takes some minutes; THOROUGH=1 makes up more inputs

@@ -1,7 +1,8 @@
 """``python -m examples.demo [QUESTION ...]``: runs the assistant and shows the trace of every question.
 
-Without options nothing leaves this machine: the spans go to a stand-in server that is started for the purpose. With
-``--send`` they go to the platform that the environment names.
+Without options nothing leaves this machine: the spans go to a stand-in server that is started for the purpose. In a
+terminal it goes on until Enter is pressed, so that the traces can be looked at in a browser; elsewhere one of them is
+written to a file that a browser opens. With ``--send`` they go to the platform that the environment names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Any, Iterator, Sequence
@@ -27,8 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 QUESTIONS = (
     "What happens to new spans when the queue is full?",
     "Does a new thread continue the trace?",
-    "How many lines has docs/manual.txt?",  # there is no such file: the tool fails
+    "I saw this picture of a trace. How many lines has docs/manual.txt?",  # there is no such file: the tool fails
 )
+PICTURE = ROOT / "docs" / "screenshots" / "trace.png"  # comes with the last of them
 USER_ID = "user-1"
 WIDTH = 92
 
@@ -55,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             'model for the answer. The "model" is a small deterministic function, no LLM is called; the platform is '
             "a stand-in server at %s. All the rest is real: two processes, HTTP between them, the library." % server.url
         )
-        _, accounts = _run(questions)
-        return _report(server, accounts)
+        answers, accounts = _run(questions)
+        code = _report(server, accounts)
+        _show(server.url, answers[-1].trace_id)
+        return code
 
 
 def _send(questions: Sequence[str]) -> int:
@@ -86,7 +91,7 @@ def _run(questions: Sequence[str]) -> tuple[list[Answer], dict[str, Any]]:
         routes["/passages"] = assistant.passages
         print("\n%d passages are indexed; the reranker runs as process %d.\n" % (len(library), reranker.pid))
         for question in questions:
-            answer = assistant.answer(question, USER_ID)
+            answer = assistant.answer(question, USER_ID, PICTURE if question == QUESTIONS[-1] else None)
             answers.append(answer)
             print("Q  " + question)
             _say(answer.text, "A  ")
@@ -162,6 +167,24 @@ def _report(server: StandInServer, accounts: dict[str, Any]) -> int:
     print("\nA stand-in for programs of your own:")
     print("  %s -m cozeloop_lite serve --tree" % _python())
     return 0 if complete and not stats["warnings"] and not stats["refused"] else 1
+
+
+def _show(url: str, trace_id: str) -> None:
+    """Let the traces be looked at in a browser."""
+    _heading("Now look at it in a browser")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        print("  all traces     %s/" % url)
+        print("  the last one   %s/#/trace/%s" % (url, trace_id))
+        try:
+            input("\nThe server goes on until you press Enter. ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+        return
+    path = os.path.join(tempfile.mkdtemp(prefix="cozeloop_lite_demo_"), "trace.html")
+    command = ["-m", "cozeloop_lite", "traces", trace_id, "--url", url, "--html", path]
+    subprocess.run([sys.executable, *command], cwd=str(ROOT), check=True)
+    _say("The last trace is in this file. In a terminal, the server would go on and show them all.")
+    print("  " + Path(path).as_uri())
 
 
 def _details(span: dict[str, Any]) -> Iterator[str]:

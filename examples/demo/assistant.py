@@ -5,6 +5,7 @@ One question is one trace. Each step is a ``with`` block; steps inside it become
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ class Assistant:
         self._library = library
         self._reranker_url = reranker_url
 
-    def answer(self, question: str, user_id: str) -> Answer:
-        """One request of one user: the root of a trace."""
+    def answer(self, question: str, user_id: str, picture: Path | None = None) -> Answer:
+        """One request of one user, who may have added a PNG: the root of a trace."""
         with cozeloop_lite.start_span("answer", "agent") as span:
             span.set_service_name(NAME)
             span.set_user_id_baggage(user_id)  # baggage: every span below gets it, in the other process too
@@ -55,7 +56,7 @@ class Assistant:
             ids = self._retrieve(question)
             if ids:
                 ids = call(self._reranker_url + "/rerank", {"question": question, "ids": ids})["ids"]
-            text, tool = self._converse(question, ids)
+            text, tool = self._converse(_content(question, picture), ids)
             span.set_output(text)
             source = "tool " + tool if tool else ids[0] if ids else "nothing found"
             return Answer(text, source, span.trace_id)
@@ -79,10 +80,10 @@ class Assistant:
             )
             return [hit.passage.id for hit in hits]
 
-    def _converse(self, question: str, ids: list[str]) -> tuple[str, str]:
+    def _converse(self, content: Any, ids: list[str]) -> tuple[str, str]:
         """Ask the model, run the tool it may ask for, and ask again; returns the answer and the name of the tool."""
         passages = "\n".join(self._library.text(id) for id in ids)
-        messages = [{"role": "system", "content": passages}, {"role": "user", "content": question}]
+        messages = [{"role": "system", "content": passages}, {"role": "user", "content": content}]
         message = model.chat(messages, TOOLS)
         if "tool_calls" not in message:
             return message["content"], ""
@@ -108,3 +109,14 @@ class Assistant:
     def passages(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the reranker calls back for: the texts of passages."""
         return {"texts": {id: self._library.text(id) for id in request["ids"]}}
+
+
+def _content(question: str, picture: Path | None) -> Any:
+    """What a user says, in the form of OpenAI's API. A picture in it is uploaded, and the span keeps its key."""
+    if picture is None:
+        return question
+    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+    return [
+        {"type": "text", "text": question},
+        {"type": "image_url", "image_url": {"name": picture.name, "url": url}},
+    ]

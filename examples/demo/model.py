@@ -49,7 +49,7 @@ def chat(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[st
 
 def _stream(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The answer in pieces."""
-    question = next(item["content"] for item in reversed(messages) if item["role"] == "user")
+    question = _words_of(next(item["content"] for item in reversed(messages) if item["role"] == "user"))
     wanted = _FILE.search(question)
     if messages[-1]["role"] == "tool":
         text = "The tool says: %s." % messages[-1]["content"]
@@ -62,6 +62,11 @@ def _stream(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         text = _best_sentence(question, messages[0]["content"])
     for word in re.findall(r"\S+\s*", text)[: OPTIONS["max_tokens"]]:
         yield {"content": word}
+
+
+def _words_of(content: Any) -> str:
+    """What is said in words: this model does not look at pictures."""
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 
 
 def _best_sentence(question: str, passages: str) -> str:

@@ -7,13 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from cozeloop_lite.local import StandInServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+WRITTEN = tempfile.TemporaryDirectory(prefix="cozeloop_lite_test_")  # where the demo writes its page; until the end
 
 QUESTION = [  # (name, type) of a span and of its parent, in the order they started
     ("answer", "agent", None),
@@ -31,10 +34,11 @@ TOOL_QUESTION = [*QUESTION, ("count_lines", "tool", "answer"), ("chat", "model",
 def run_demo(*arguments, **settings):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
     nowhere = "http://127.0.0.1:9"  # whoever asked a proxy for the way to this machine would fail
+    plain.update(http_proxy=nowhere, HTTP_PROXY=nowhere, PYTHONIOENCODING="utf-8", TMPDIR=WRITTEN.name)
     return subprocess.run(
         [sys.executable, "-m", "examples.demo", *arguments],
         cwd=str(ROOT),
-        env={**plain, "http_proxy": nowhere, "HTTP_PROXY": nowhere, "PYTHONIOENCODING": "utf-8", **settings},
+        env={**plain, **settings},
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -116,9 +120,17 @@ def test_it_says_that_the_model_is_none_and_how_to_send_to_a_platform(output):
     assert "examples.demo --send" in output
 
 
+def test_where_nobody_looks_it_ends_and_leaves_a_page_of_the_last_trace(output):
+    trace_id = re.findall(r"^trace ([0-9a-f]{32})", output, flags=re.M)[-1]
+    with urlopen(re.search(r"^  (file://\S+)$", output, flags=re.M).group(1)) as page:
+        text = page.read().decode("utf-8")
+    assert trace_id in text
+    assert "data:image/png;base64," in text
+
+
 def test_it_fits_a_terminal(output):
-    # Not the commands, which begin with the path of the interpreter
-    lines = [line for line in output.splitlines() if " -m " not in line]
+    # Not the commands and the file, which begin with paths
+    lines = [line for line in output.splitlines() if " -m " not in line and "file://" not in line]
     assert max(map(len, lines)) <= 100
 
 
