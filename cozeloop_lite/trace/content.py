@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import logger
-from . import media, values
+from . import media, snapshots, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from .span import Span
 
 
-def snapshot(span: Span, field: str, value: Any) -> str | None:
-    """The text of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span."""
+def snapshot(span: Span, field: str, value: Any) -> str | bytes | None:
+    """A copy of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span.
+
+    Its text, or what :func:`snapshots.text` makes that of on the daemon thread.
+    """
     limit = chars = span._owner.text_chars
     extra = span._extra
     ultra = span._owner.ultra_large_report
@@ -24,9 +27,14 @@ def snapshot(span: Span, field: str, value: Any) -> str | None:
                 extra[kept].pop(field, None)
     if ultra:
         limit = media.MAX_FILE_BYTES
-    if type(value) is str:
+    kind = type(value)
+    if kind is dict or kind is list:
+        copy = snapshots.plain_copy(value, limit)
+        if copy is not None:
+            return copy
+    if kind is str:
         text: str | None = value
-    elif issubclass(type(value), str) or media.has_none(value):  # isinstance() would ask the object, which may fail
+    elif issubclass(kind, str) or media.has_none(value):  # isinstance() would ask the object, which may fail
         text = values.to_text(value, limit)
     else:
         text = values.to_text(_without_files(span, field, value), limit)
@@ -75,8 +83,8 @@ def lighten(span: Span) -> None:
     if extra.pop("ultra_large_report", None) or span._owner.ultra_large_report:
         extra["ultra_large_report"] = False
     chars = span._owner.text_chars
-    span._input = span._input and span._input[:chars]
-    span._output = span._output and span._output[:chars]
+    span._input = span._input and snapshots.text(span._input)[:chars]
+    span._output = span._output and snapshots.text(span._output)[:chars]
 
 
 def file_prefix(span: Span) -> str:

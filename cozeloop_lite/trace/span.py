@@ -79,8 +79,8 @@ class Span(SpanContext):
         self._recording: bool = trace.sampled is not False
         self._finished = False
         self._tags: dict[str, Any] = {}
-        self._input: str | None = None
-        self._output: str | None = None
+        self._input: str | bytes | None = None  # see snapshots.py
+        self._output: str | bytes | None = None
         self._status = 0
         self._finish_us = 0
         self._extra: dict[str, Any] | None = None  # what few spans have, by name
@@ -245,11 +245,13 @@ class Span(SpanContext):
 
     def set_input_tokens(self, input_tokens: int) -> None:
         """The tag ``input_tokens``. ``tokens`` becomes the sum of both unless it is set."""
-        self._set_one("input_tokens", input_tokens)
+        if self._recording:
+            tags.put(self, "input_tokens", input_tokens)
 
     def set_output_tokens(self, output_tokens: int) -> None:
         """The tag ``output_tokens``."""
-        self._set_one("output_tokens", output_tokens)
+        if self._recording:
+            tags.put(self, "output_tokens", output_tokens)
 
     def set_start_time_first_resp(self, start_time_first_resp: int) -> None:
         """When the first token arrived, in µs since the epoch. ``latency_first_resp`` follows from it."""

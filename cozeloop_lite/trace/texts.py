@@ -5,20 +5,21 @@ Pure functions of a finished span, run on the daemon thread.
 
 from __future__ import annotations
 
+import json
 import re
 
 from .. import logger
-from . import media
+from . import media, snapshots
 from .content import file_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Mapping, Sequence
+    from typing import Container, Mapping, Sequence
 
     from .encoding import Limits
     from .span import Span
 
-_NO_EXTRA: dict[str, Any] = {}
+_quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
 
 
 def cut(text: str, limit: int, name: str, cut_off: list[str]) -> str:
@@ -53,6 +54,16 @@ def clean(text: str) -> str:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def text_json(text: str, limit: int, name: str, cut_off: list[str]) -> bytes:
+    """``text`` as JSON in UTF-8: cut as by :func:`cut`, and clean."""
+    if len(text) * 4 > limit:
+        text = cut(text, limit, name, cut_off)
+    try:
+        return _quote(text).encode()
+    except UnicodeEncodeError:
+        return _quote(clean(text)).encode()
+
+
 class Content:
     """The texts of a span as they are sent, and the files that go with them."""
 
@@ -63,12 +74,15 @@ class Content:
     cut_off: Sequence[str] = ()
 
     def __init__(self, span: Span, limits: Limits) -> None:
-        self.texts = {"input": span._input or "", "output": span._output or ""}
-        extra = span._extra
-        if extra is None:
-            if limits.mask is None and not limits.ultra_large_report:
-                return
-            extra = _NO_EXTRA
+        self.input = snapshots.text(span._input)
+        self.output = snapshots.text(span._output)
+        if span._extra is not None or limits.mask is not None or limits.ultra_large_report:
+            texts = {"input": self.input, "output": self.output}
+            self._prepare(texts, span, limits)
+            self.input, self.output = texts["input"], texts["output"]
+
+    def _prepare(self, texts: dict[str, str], span: Span, limits: Limits) -> None:
+        extra = span._extra or {}
         noted: list[str] = []
         ultra = extra.get("ultra_large_report", limits.ultra_large_report)
         lifters = extra.get("files") or {}
@@ -76,33 +90,36 @@ class Content:
         files = media.Files(file_prefix(span)) if ultra or lifters else None
         if files is not None:
             for field, lifter in lifters.items():
-                self.texts[field] = files.place(self.texts[field], lifter.parts)
+                texts[field] = files.place(texts[field], lifter.parts)
                 noted.extend(lifter.notes)
         if limits.mask is not None:  # after what turned out to be no file was put back
-            self._mask(limits, lifters)
+            _mask(texts, limits, lifters)
         if files is not None:
-            self._split_off(files, limits.text_bytes if ultra else 0, notes)
+            self._split_off(texts, files, limits.text_bytes if ultra else 0, notes)
             noted.extend(files.notes)
         noted.extend(notes.values())
         self.notes = noted
 
-    def _mask(self, limits: Limits, lifters: dict[str, media.Lifter]) -> None:
-        for field, text in self.texts.items():
-            keys = [part.key for part in lifters[field].parts] if field in lifters else []
-            # Not the keys of files: a mask may take their digits for something secret.
-            pieces = re.split("(%s)" % "|".join(keys), text) if keys else [text]
-            masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
-            self.texts[field] = "".join(masked)
-
-    def _split_off(self, files: media.Files, large_bytes: int, too_large: Container[str]) -> None:
-        for field, text in self.texts.items():
+    def _split_off(
+        self, texts: dict[str, str], files: media.Files, large_bytes: int, too_large: Container[str]
+    ) -> None:
+        for field, text in texts.items():
             if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
-                self.texts[field] = files.large(field, clean(text), large_bytes)
+                texts[field] = files.large(field, clean(text), large_bytes)
         self.storage, without_room = files.storage()
         for key in without_room:
-            for field in self.texts:
-                self.texts[field] = self.texts[field].replace(key, "(not uploaded: one file more than a span can have)")
+            for field in texts:
+                texts[field] = texts[field].replace(key, "(not uploaded: one file more than a span can have)")
         if without_room:
             logger.warn("a span has more files than the platform can store with it: see its system tag cut_off")
         self.uploads = files.uploads
         self.cut_off = files.left_out
+
+
+def _mask(texts: dict[str, str], limits: Limits, lifters: dict[str, media.Lifter]) -> None:
+    for field, text in texts.items():
+        keys = [part.key for part in lifters[field].parts] if field in lifters else []
+        # Not the keys of files: a mask may take their digits for something secret.
+        pieces = re.split("(%s)" % "|".join(keys), text) if keys else [text]
+        masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
+        texts[field] = "".join(masked)

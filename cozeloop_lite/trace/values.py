@@ -25,7 +25,7 @@ MAX_DEPTH = 64  # of containers on the slow way
 FAST_DEPTH = 400  # of containers on the fast way, which uses the C stack
 MAX_ITEMS = 10_000  # of a lazy or foreign sequence (range, numpy array), which is described rather than listed above it
 MAX_COPIED = 1 << 20  # items of any other container, and bytes: more than that are never sent
-_BIG_INT = 1 << 256  # integers beyond it are written in hexadecimal, cut: their decimal digits cost quadratic time
+BIG_INT = 1 << 256  # integers beyond it are written in hexadecimal, cut: their decimal digits cost quadratic time
 
 _name_of = type.__dict__["__name__"].__get__
 
@@ -55,6 +55,14 @@ def to_text(value: Any, limit: int) -> str | None:
         text = _encoder_with(_Weigher(left).plain).encode(form) if foreign else _encode(form)
         return text if len(text) <= limit else text[: limit + 1]
     except Exception:  # noqa: BLE001 - whatever a foreign object does, the slow way survives it
+        return _slow_text(value, limit)
+
+
+def plain_text(value: Any, limit: int) -> str:
+    """:func:`to_text` of a dict or list that was looked through before, and has no objects in it."""
+    try:
+        return _encode(value)
+    except Exception:  # noqa: BLE001 - NaN, or a key that JSON does not have
         return _slow_text(value, limit)
 
 
@@ -104,7 +112,7 @@ def describe(value: Any) -> str:
 
 def _repr(value: Any) -> str:
     try:
-        text = repr(value) if type(value) is not int or -_BIG_INT < value < _BIG_INT else hex_text(value)
+        text = repr(value) if type(value) is not int or -BIG_INT < value < BIG_INT else hex_text(value)
     except Exception:  # noqa: BLE001 - a raising __repr__
         text = "<repr() failed> %s" % object.__repr__(value)
     return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "…"
@@ -221,7 +229,7 @@ def _weighed(value: Any, left: int) -> tuple[int, bool]:
                 left -= 2 * len(item)
                 if left >= 0:
                     inner += item
-            elif kind is int and not -_BIG_INT < item < _BIG_INT:
+            elif kind is int and not -BIG_INT < item < BIG_INT:
                 raise ValueError("too long to write in decimal")
         if left < 0:
             break
@@ -298,7 +306,7 @@ class _Tamer:
     def _tame(self, value: Any, depth: int) -> Any:
         if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
             return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-        if isinstance(value, int) and not -_BIG_INT < value < _BIG_INT:
+        if isinstance(value, int) and not -BIG_INT < value < BIG_INT:
             return hex_text(value)
         if isinstance(value, (str, int, float)) or value is None:
             form = value if type(value) in _JSON_TYPES else plain(value)

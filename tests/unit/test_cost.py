@@ -71,9 +71,9 @@ def steps(client):
     return {
         "start and finish": (lambda: client.start_span("step", "custom").finish(), 2.2),  # measured: 1.3 to 1.8
         "a text": (lambda: typical(client, QUESTION), 3.6),  # 2.1 to 3.0
-        "messages": (lambda: typical(client, MESSAGES), 6.1),  # 4.0 to 4.6
-        "encode a text": (lambda: encode(text, limits, {}), 5.5),  # 3.3 to 4.2
-        "encode messages": (lambda: encode(messages, limits, {}), 5.5),  # 3.4 to 4.3
+        "messages": (lambda: typical(client, MESSAGES), 5.0),  # 3.0 to 3.9
+        "encode a text": (lambda: encode(text, limits, {}), 4.1),  # 2.5 to 3.2
+        "encode messages": (lambda: encode(messages, limits, {}), 5.6),  # 3.3 to 4.5
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_values import any_values
 
 import cozeloop_lite
-from cozeloop_lite.trace import encoding
+from cozeloop_lite.trace import encoding, wire_tags
 from cozeloop_lite.trace.encoding import KEY_BYTES, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES, Limits, encode
 from cozeloop_lite.trace.tags import FIRST_TAGS, MAX_TAGS
 
@@ -344,6 +344,15 @@ def test_a_million_tags_are_not_kept(span, finish):
     wire = finish(span)
     assert list(wire["tags_string"]) == [str(number) for number in range(50)]
     assert cut_off(wire)
+
+
+def test_keys_and_names_that_are_made_up_are_not_kept_for_ever(client, finish):
+    for number in range(1500):
+        span = client.start_span("name %d" % number, "type %d" % number)
+        span.set_tags({"key %d" % number: number})
+        assert finish(span)["tags_long"] == {"key %d" % number: number}
+    assert len(wire_tags._names) <= 1000
+    assert len(encoding._labels) <= 1000
 
 
 def test_a_long_text_is_not_kept_until_the_span_is_sent(span):
