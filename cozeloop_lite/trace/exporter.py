@@ -37,7 +37,7 @@ from .verdicts import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Tuple
 
     from ..api.client import ApiClient
     from ..config import TraceConfig
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from .queue import SendQueue
     from .span import Span
     from .spool import Spool
+
+    # A span on its way, its JSON, and its files by their keys. An object takes four times as long to make.
+    Encoded = Tuple[Span, bytes, "dict[str, bytes]"]
 
 AT_ONCE = 0.01  # seconds
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
@@ -57,17 +60,6 @@ SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
 REFUSED = "refused"
-
-
-class _Encoded:
-    """A span on its way, its JSON, and its files by their keys."""
-
-    __slots__ = ("files", "json", "span")
-
-    def __init__(self, span: Span, json: bytes, files: dict[str, bytes]) -> None:
-        self.span = span
-        self.json = json
-        self.files = files
 
 
 class SpanExporter:
@@ -125,49 +117,44 @@ class SpanExporter:
             return
         if self._processor is not None and spans:
             self._tell(SPAN_ENTRY, False, len(spans), "", any(not span._parent_id for span in spans))
-        chunk: list[_Encoded] = []
+        chunk: list[Encoded] = []
         size = 0
         for span in spans:
-            encoded = self._encoded(span, queue)
-            if encoded is None:
+            files: dict[str, bytes] = {}
+            try:
+                json = self._encode(span, files)
+            except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
+                logger.error("a span could not be encoded and is lost, please report it: %r", problem)
+                queue.settle([span], UNENCODABLE)
                 continue
-            if chunk and size + len(encoded.json) > MAX_SPAN_BYTES:
+            size += len(json) + 1
+            if size > MAX_SPAN_BYTES and chunk:
                 self._deliver(chunk, queue)
-                chunk, size = [], 0
-            chunk.append(encoded)
-            size += len(encoded.json) + 1
+                chunk, size = [], len(json) + 1
+            chunk.append((span, json, files))
         if chunk:
             self._deliver(chunk, queue)
 
-    def _encoded(self, span: Span, queue: SendQueue) -> _Encoded | None:
-        try:
-            files: dict[str, bytes] = {}
-            return _Encoded(span, self._encode(span, files), files)
-        except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
-            logger.error("a span could not be encoded and is lost, please report it: %r", problem)
-            queue.settle([span], UNENCODABLE)
-            return None
-
     # -- delivery ---------------------------------------------------------------------------------------------------
 
-    def _deliver(self, batch: list[_Encoded], queue: SendQueue) -> None:
+    def _deliver(self, batch: list[Encoded], queue: SendQueue) -> None:
         verdict, batch = self._try(batch, queue)
         if verdict == BAD_SPAN:
             isolate(batch, lambda part: self._try(part, queue), lambda part: self._refused(part, queue))
 
-    def _refused(self, batch: list[_Encoded], queue: SendQueue) -> None:
+    def _refused(self, batch: list[Encoded], queue: SendQueue) -> None:
         if batch:
-            logger.error("the server refuses a span, which is lost: %r", batch[0].span._name)
+            logger.error("the server refuses a span, which is lost: %r", batch[0][0]._name)
             queue.settle(_spans(batch), REFUSED)
 
-    def _try(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
+    def _try(self, batch: list[Encoded], queue: SendQueue) -> tuple[int, list[Encoded]]:
         """Send ``batch`` and settle it, but for the spans that are returned with the verdict ``BAD_SPAN``."""
         verdict, batch = self._attempts(batch, queue)
         if verdict == TAKEN:
             queue.settle(_spans(batch))
-            for encoded in batch:
-                for key, content in encoded.files.items():
-                    self.uploads.add(key, content)
+            for _, _, files in batch:
+                for key in files:
+                    self.uploads.add(key, files[key])
         elif verdict == REFUSED_ALL or (verdict == TOO_LARGE and len(batch) == 1):
             queue.settle(_spans(batch), REFUSED)
         elif verdict == TOO_LARGE:
@@ -182,7 +169,7 @@ class SpanExporter:
             queue.give_up(_spans(batch), UNANSWERED)
         return verdict, batch
 
-    def _attempts(self, batch: list[_Encoded], queue: SendQueue) -> tuple[int, list[_Encoded]]:
+    def _attempts(self, batch: list[Encoded], queue: SendQueue) -> tuple[int, list[Encoded]]:
         """Post ``batch`` until there is a verdict; returns what is left of it, too, since spans may become too old."""
         attempt = 0
         self._in_doubt = False
@@ -201,7 +188,7 @@ class SpanExporter:
                         return self._out_of_time(), batch
                     waits = self._patient
                     continue
-            body = b'{"spans":[' + b",".join(encoded.json for encoded in batch) + b"]}"
+            body = b'{"spans":[' + b",".join([json for _, json, _ in batch]) + b"]}"
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
@@ -215,7 +202,7 @@ class SpanExporter:
     def _out_of_time(self) -> int:
         return UNKNOWN if self._in_doubt else GIVE_UP
 
-    def _makes_room(self, batch: list[_Encoded], queue: SendQueue) -> bool:
+    def _makes_room(self, batch: list[Encoded], queue: SendQueue) -> bool:
         """While the server takes nothing, put ``batch`` into the spool, if the queue would overflow behind it."""
         if self._backlog is None:
             return False
@@ -224,7 +211,7 @@ class SpanExporter:
         queue.hurry_when_crowded()
         return False
 
-    def _attempt(self, batch: list[_Encoded], body: bytes, seconds: float, attempt: int, pace: Pace) -> int:
+    def _attempt(self, batch: list[Encoded], body: bytes, seconds: float, attempt: int, pace: Pace) -> int:
         """Post ``batch`` once; the verdict."""
         began = self._machine.monotonic()
         verdict, detail = TAKEN, ""
@@ -243,8 +230,9 @@ class SpanExporter:
             self._forget_failures()
         if self._backlog is not None:
             self._backlog.server_is_up(verdict not in (AGAIN, REFUSED_ALL))
-        root = any(not encoded.span._parent_id for encoded in batch)
-        self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, self._machine.monotonic() - began)
+        if self._processor is not None:
+            root = any(not span._parent_id for span in _spans(batch))
+            self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, self._machine.monotonic() - began)
         return verdict
 
     def _later(self, problem: BaseException) -> None:
@@ -257,14 +245,14 @@ class SpanExporter:
         self._resume_at = 0.0  # when to ask again (monotonic seconds)
         self._patient = False  # whether it was the server that named the time
 
-    def _young(self, batch: list[_Encoded], queue: SendQueue) -> list[_Encoded]:
-        oldest = self._machine.time() - MAX_AGE_SECONDS
-        old = [encoded.span for encoded in batch if encoded.span._start_ns / 1e9 < oldest]
+    def _young(self, batch: list[Encoded], queue: SendQueue) -> list[Encoded]:
+        oldest_ns = int((self._machine.time() - MAX_AGE_SECONDS) * 1e9)
+        old = [span for span, _, _ in batch if span._start_ns < oldest_ns]
         if not old:
             return batch
         logger.warn("spans that started over 23 h ago are dropped: the platform would drop them without a word")
         queue.settle(old, TOO_OLD)
-        return [encoded for encoded in batch if encoded.span not in old]
+        return [encoded for encoded in batch if encoded[0] not in old]
 
     def _upload(self, upload: Upload, pace: Pace) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
@@ -296,14 +284,14 @@ class SpanExporter:
         for span in spans:
             try:
                 files: dict[str, bytes] = {}
-                batch.append(_Encoded(span, self._encode(span, files), files))
+                batch.append((span, self._encode(span, files), files))
             except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
                 logger.error("a span could not be encoded and is lost, please report it: %r", problem)
         return _spans(batch) if batch and self._kept(batch) else []
 
-    def _kept(self, batch: list[_Encoded]) -> bool:
+    def _kept(self, batch: list[Encoded]) -> bool:
         return self._backlog is not None and self._backlog.keep(
-            [(encoded.span._start_ns // 1000, encoded.json, encoded.files) for encoded in batch]
+            [(span._start_ns // 1000, json, files) for span, json, files in batch]
         )
 
     def _replay(self, spans: list[bytes], pace: Pace) -> int:
@@ -356,8 +344,8 @@ def _wait(attempt: int, problem: BaseException) -> tuple[float, bool]:
     return max(ids.source.fraction() * longest, named), named > 0
 
 
-def _spans(batch: list[_Encoded]) -> list[Span]:
-    return [encoded.span for encoded in batch]
+def _spans(batch: list[Encoded]) -> list[Span]:
+    return [span for span, _, _ in batch]
 
 
 def _spans_of(body: bytes) -> Any:

@@ -58,15 +58,18 @@ class SpanPacking:
         if type(item) is not tuple:
             span: Span = item
             return span
-        name, kind, trace_id, sampled, state, span_id, parent_id, start_ns, *rest = item
-        duration_ns, finish_us, status, given, returned, count, *fields = rest
-        trace, baggage, tags = TraceInfo(trace_id, sampled, state), fields[: 2 * count], fields[2 * count :]
-        span = Span(name, kind, trace, span_id, parent_id, _dict(baggage), start_ns, 0, None, False, self._owner)
+        (
+            name, kind, trace_id, sampled, state, span_id, parent_id, start_ns, duration_ns, finish_us, status, given,
+            returned, count, *fields,
+        ) = item  # fmt: skip
+        trace = TraceInfo(trace_id, sampled, state)
+        baggage = _dict(fields[: 2 * count]) if count else {}
+        span = Span(name, kind, trace, span_id, parent_id, baggage, start_ns, 0, None, False, self._owner)
         span._finished = True
         span._recording = False
         span._duration_ns, span._finish_us, span._status = duration_ns, finish_us, status
         span._input, span._output = given, returned
-        span._tags = _dict(tags)
+        span._tags = _dict(fields[2 * count :])
         return span
 
 
