@@ -55,7 +55,8 @@ class Backlog(Uploads):
             _leave(self._taken)
         self._taken = None
         self._server_is_up = False
-        self._look_at = 0.0  # monotonic seconds
+        self._look_at = 0.0  # monotonic seconds ...
+        self._not_before = 0.0  # ... and what the server has asked for
         self._count = BATCH_COUNT
         self._ending = False
 
@@ -84,14 +85,17 @@ class Backlog(Uploads):
         self._ending = True
 
     def left_by_others(self) -> bool:
-        return self._server_is_up and not self._given_up and self._machine.monotonic() >= self._look_at
+        return self._server_is_up and not self._given_up and not self._pause()
+
+    def _pause(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, max(self._look_at, self._not_before) - self._machine.monotonic())
 
     def wait(self) -> float | None:
         pause = super().wait()
         if not self._server_is_up or self._given_up or (self._ending and not self.left_by_others()):
             return pause
-        look = max(0.0, self._look_at - self._machine.monotonic())
-        return look if pause is None else min(pause, look)
+        return self._pause() if pause is None else min(pause, self._pause())
 
     def step(self, pace: Pace) -> None:
         due = super().wait()
@@ -141,7 +145,7 @@ class Backlog(Uploads):
     def _send_last(self, taken: Taken, pace: Pace) -> bool:
         """Send the last batch of a file; False when the server takes nothing now."""
         count, records = taken.last(self._count, BATCH_BYTES)
-        verdict = self._deliver(records, pace)
+        verdict = self._deliver(taken, records, pace)
         refused = verdict in (BAD_SPAN, TOO_LARGE)
         if refused and count > 1:
             self._count = 1  # from now on one by one
@@ -166,7 +170,7 @@ class Backlog(Uploads):
         self._spool.close()  # what this process wrote itself is ready, too
         return self._spool.take()
 
-    def _deliver(self, records: list[Record], pace: Pace) -> int:
+    def _deliver(self, taken: Taken, records: list[Record], pace: Pace) -> int:
         oldest_us = (self._machine.time() - MAX_AGE_SECONDS) * 1e6
         young = [record for record in records if record.started_us >= oldest_us]
         if len(young) < len(records):
@@ -176,20 +180,24 @@ class Backlog(Uploads):
         if verdict != TAKEN:
             return verdict
         files = [record for record in young if record.key]
+        if files:  # which may take long: were this process to end meanwhile, what was accepted would be sent again
+            taken.settle([record for record in records if record not in files])
         refused = 0
         while files:
-            pause = self._attempt(Upload(files[0].key, files[0].content), pace)
+            upload = Upload(files[0].key, files[0].content)
+            pause = self._attempt(upload, pace)
             if pause > 0:
+                self._not_before = self._machine.monotonic() + pause if upload.patient else 0.0
                 break
             refused += pause < 0
-            del files[0]
+            taken.settle([files.pop(0)])
         if refused:
             logger.error("the server refuses a file from spool_dir, which is lost")
         self.replayed += len(young) - len(files) - refused
         self.replay_lost += len(records) - len(young) + refused
         if not files:
             return TAKEN
-        # Their spans were accepted, and must not come again with them.
+        # What else is in this file need not wait for them, where there is room to put them elsewhere.
         self._look_at = self._machine.monotonic() + LOOK_SECONDS
         return TAKEN if self._write(files) else AGAIN
 

@@ -66,7 +66,8 @@ class Box:
         self._batch: list[tuple[Any, int]] = []  # that is in hand ...
         self._open: dict[int, int] = {}  # ... and how often an item of it, by its id, has no fate yet
         self._given_back: list[Any] = []  # those of them that are to wait again
-        self._ending = self._closed  # whether nothing may wait any longer
+        self._ending = self._closed  # whether nothing may wait any longer ...
+        self._over = False  # ... and whoever waited for the last of it has given up
         self._crowded = False
         self._ready = False  # whether put() may rely on someone who takes
         self._wake_count = NEVER  # put() wakes whoever takes when so many items wait ...
@@ -153,19 +154,26 @@ class Box:
 
     def _take_batch(self) -> list[tuple[Any, int]]:
         """Take the next batch in hand; there is none in hand yet."""
-        batch = self._batch = []
+        batch: list[tuple[Any, int]] = []
+        taken: dict[int, int] = {}
         size = 0
-        while self._items and len(batch) < self._batch_count:
-            if batch and size + self._items[0][1] > BATCH_BYTES:
-                break
-            try:
-                entry = self._unpacked(self._items.popleft())
-            except IndexError:  # a signal handler in this very thread has taken the rest
-                break
-            batch.append(entry)
-            size += entry[1]
-            self._open[id(entry[0])] = self._open.get(id(entry[0]), 0) + 1
-        self._account.take(len(batch))
+        try:
+            while self._items and len(batch) < self._batch_count:
+                try:
+                    if batch and size + self._items[0][1] > BATCH_BYTES:
+                        break
+                    entry = self._unpacked(self._items.popleft())
+                except IndexError:  # a signal handler in this very thread has taken the rest
+                    break
+                batch.append(entry)
+                size += entry[1]
+                taken[id(entry[0])] = taken.get(id(entry[0]), 0) + 1
+            self._account.take(len(batch))
+        except BaseException:  # Ctrl-C
+            self._items.extendleft(reversed(batch))
+            self._account.put_back(self._account.in_hand)
+            raise
+        self._batch, self._open = batch, taken  # no sooner: a signal handler that gives up on a batch wants it whole
         return batch
 
     def _unpacked(self, entry: tuple[Any, int]) -> tuple[Any, int]:
@@ -199,6 +207,10 @@ class Box:
         batch, self._batch = self._batch, []
         place = {id(entry[0]): index for index, entry in enumerate(batch)}
         back = sorted(place[id(item)] for item in self._given_back if self._done_with(item))
+        if back and self._over:  # whoever would take them has given up since
+            self._account.let_go(len(back), in_hand=len(back))
+            self._part_with([batch[index][0] for index in back], SHUTDOWN, self._keep)
+            back = []
         self._account.put_back(len(back))
         self._account.finish_batch()
         self._open.clear()
@@ -214,6 +226,7 @@ class Box:
 
         Takes the lock, and gives it up in between.
         """
+        self._over = True
         keep = self._keep
         if keep is not None:  # the thread that has them is stuck; some may arrive twice for this
             self._end([item for item, _ in self._batch], UNANSWERED)

@@ -5,8 +5,13 @@ With simulated ones, hours of outages, freezes and exits pass in milliseconds, a
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 class Machine:
@@ -18,6 +23,11 @@ class Machine:
     Lock = staticmethod(threading.Lock)
     Condition = staticmethod(threading.Condition)
     Thread = threading.Thread
+
+    @staticmethod
+    def start_new_thread(function: Callable[[], None]) -> None:
+        """Run ``function`` on a thread that nobody knows of, and do not wait for its first turn."""
+        _thread.start_new_thread(function, ())  # looked up at each call: gevent puts its own there
 
     get_ident = staticmethod(threading.get_ident)
     current_thread = staticmethod(threading.current_thread)

@@ -85,7 +85,16 @@ class SendQueue(Sender):
 
         When no thread can be started, this one does its work.
         """
-        files = None
+        nested = self._sending_here()  # a callback calls, and whoever sends goes on after it
+        try:
+            return self._wait_and_work(target, end)
+        except BaseException:
+            if not nested:
+                self._step_down()
+            raise
+
+    def _wait_and_work(self, target: int, end: float) -> bool:
+        files, pauses_until = None, 0.0
         while True:
             with self._changed:
                 if self._account.done >= target:
@@ -93,18 +102,26 @@ class SendQueue(Sender):
                     if self._aside.done_with(files) and not (self._ending and self._aside.left_by_others()):
                         return True
                 self._start()
-                left = self._ends(end) - self._machine.monotonic()
+                now = self._machine.monotonic()
+                left = self._ends(end) - now
                 # A callback on the sending thread would wait for itself; and once the interpreter takes itself apart,
                 # the other threads stand still.
                 if left <= 0 or self._sending_here() or sys.is_finalizing():
                     return False
-                if self._alive() or self._sender:
+                if self._alive() or self._sender or now < pauses_until:
                     self._changed.wait(min(left, POLL_SECONDS))
                     continue
                 batch = self._claim(end)
-            if self._work_here(batch, end):
-                with self._changed:  # there is no use in trying again at once
-                    self._changed.wait(max(0.0, min(end - self._machine.monotonic(), POLL_SECONDS)))
+            if self._work_here(batch, end):  # in vain: there is no use in trying again at once
+                pauses_until = self._machine.monotonic() + POLL_SECONDS
+
+    def _step_down(self) -> None:
+        """Ctrl-C has cut this thread off, maybe while it sent: what has no fate yet is for whoever sends next."""
+        with self._changed:
+            if self._sending_here():
+                self._given_back.extend(item for item, _ in self._batch)
+                self._end_batch()
+                self._stop_sending()
 
     def _ends(self, end: float) -> float:
         """When to stop waiting that would else end at ``end``: with the last chance of what is waited for."""
@@ -134,8 +151,6 @@ class SendQueue(Sender):
     def _on_exit_hurry(self) -> None:
         """All queues of the process hurry at once: exit takes as long as the slowest, not as all together."""
         self._exit_by = self._machine.monotonic() + self._shutdown_timeout
-        if self._closed and self.pace.deadline is not None:  # it is being closed, and whoever does has named an end
-            self._exit_by = min(self._exit_by, self.pace.deadline + MARGIN_SECONDS)
         if not self._drained:
             self._last_chance(self._exit_by, for_the_silent=False)
 
@@ -147,7 +162,10 @@ class SendQueue(Sender):
     def _last_chance(self, end: float, for_the_silent: bool) -> None:
         self._ending = True
         self.pace.once = self._keep is not None
-        self.pace.last_chance(end - min(MARGIN_SECONDS, (end - self._machine.monotonic()) / 4), for_the_silent)
+        deadline = end - min(MARGIN_SECONDS, (end - self._machine.monotonic()) / 4)
+        if self._closed and self.pace.deadline is not None:  # an exit gives no more time than a close that it meets
+            deadline = min(deadline, self.pace.deadline)
+        self.pace.last_chance(deadline, for_the_silent)
         self._aside.last_chance()
         self._hurry(NEVER)
 

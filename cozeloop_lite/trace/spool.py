@@ -2,14 +2,15 @@
 
 A file has one writer, which appends whole records and holds a lock on the file as long as it lives. Whoever gets the
 lock of a file that nobody writes any more may send it, one process at a time, from its end, and cuts off what was
-accepted. So a process that is killed, at any byte, loses at most the record it was writing, and what was accepted is
-not sent again. What cannot be read is set aside, never fatal. Files hold what the spans hold: their owner alone can
-read them, and no token is in them.
+accepted, or marks it where it stands before something that was not. So a process that is killed, at any byte, loses at
+most the record it was writing, and what was accepted is not sent again. What cannot be read is set aside, never fatal.
+Files hold what the spans hold: their owner alone can read them, and no token is in them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import itertools
 import os
@@ -40,18 +41,22 @@ KEEP_ASIDE_SECONDS = 24 * 3600  # how long what could not be read is kept, for w
 _MAGIC = b"cozeloop spool 1\n"
 # Length of the key, length of the content, when the span started (µs since the epoch), CRC-32 of all that and the rest
 _HEAD = struct.Struct(">HIqI")
+_TIME_AT = struct.calcsize(">HI")
+_DONE = -(1 << 63)  # in place of the time: this record is done with
+_DONE_MARK = struct.pack(">q", _DONE)
 _OPEN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Record:
     """The JSON of a span, with an empty key; or one of the files of a span, with its key."""
 
-    __slots__ = ("content", "key", "started_us")
+    __slots__ = ("content", "key", "offset", "started_us")
 
-    def __init__(self, key: str, content: bytes, started_us: int) -> None:
+    def __init__(self, key: str, content: bytes, started_us: int, offset: int = 0) -> None:
         self.key = key
         self.content = content
         self.started_us = started_us
+        self.offset = offset  # where it stands in the file that it was read from
 
     def pack(self) -> bytes:
         """As it stands in a file."""
@@ -86,7 +91,8 @@ class Spool:
         self._machine = machine
         # Why the last write failed, for the log: for the caller to say, who may hold a lock that a handler of it wants.
         self.problem: tuple[str, tuple[object, ...]] = ("", ())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # R: for signal handlers ...
+        self._writing = False  # ... that come into the middle of a write of their own thread
         self._fd: int | None = None
         self._path, self._written = "", 0  # of the file that is open: where it is, and how many bytes are in it
         self._used = 0  # bytes of all files, as counted when it was opened and since
@@ -95,7 +101,8 @@ class Spool:
         process.on_fork(self)
 
     def _on_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._writing = False
         self._close()  # the file is the parent's, which still has it open, and locked
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -104,23 +111,42 @@ class Spool:
         """Append ``records``: all of them, or none; then ``problem`` says why. Never raises."""
         data = b"".join(record.pack() for record in records)
         with self._lock:
-            begins = self._fd is None or self._written + len(data) > MAX_FILE_BYTES
-            if begins and self._machine.monotonic() < self._broken_until:
-                return False
+            if self._writing:
+                return self._write_beside(records)
+            self._writing = True
             try:
-                if begins:
-                    self._open()
-                if self._used + len(data) <= self._max_bytes:
-                    self._append(data)
-                    return True
-                text = "spool_dir is full, nothing more is kept there (spool_max_bytes is %d)"
-                self.problem = text, (self._max_bytes,)
-            except OSError as problem:
-                self.problem = "spool_dir cannot be written to: %s", (problem,)
-            self._take_back()
-            if begins:  # to look through the folder for every span would take the time that there is at the end
-                self._broken_until = self._machine.monotonic() + BROKEN_SECONDS
+                return self._write(data)
+            finally:
+                self._writing = False
+
+    def _write_beside(self, records: list[Record]) -> bool:
+        """Into a file of its own, since nobody can wait for what is under way on the same thread."""
+        other = copy.copy(self)
+        other._writing, other._fd = False, None
+        try:
+            return other.write(records)
+        finally:
+            self.problem = other.problem
+            other.close()
+
+    def _write(self, data: bytes) -> bool:
+        begins = self._fd is None or self._written + len(data) > MAX_FILE_BYTES
+        if begins and self._machine.monotonic() < self._broken_until:
             return False
+        try:
+            if begins:
+                self._open()
+            if self._used + len(data) <= self._max_bytes:
+                self._append(data)
+                return True
+            text = "spool_dir is full, nothing more is kept there (spool_max_bytes is %d)"
+            self.problem = text, (self._max_bytes,)
+        except OSError as problem:
+            self.problem = "spool_dir cannot be written to: %s", (problem,)
+        self._take_back()
+        if begins:  # to look through the folder for every span would take the time that there is at the end
+            self._broken_until = self._machine.monotonic() + BROKEN_SECONDS
+        return False
 
     def _open(self) -> None:
         self._close()
@@ -157,7 +183,8 @@ class Spool:
     def close(self) -> None:
         """End the file that is being written: from now on it may be sent."""
         with self._lock:
-            self._close()
+            if not self._writing:
+                self._close()
 
     def _close(self) -> None:
         fd, self._fd = self._fd, None
@@ -222,6 +249,14 @@ class Taken:
         self._torn = self._torn or len(records) < count
         return count, records
 
+    def settle(self, records: list[Record]) -> None:
+        """These are done with, while others of the last ones are not: mark them, for whoever takes the file next.
+
+        A few bytes where they stand, for which there is room on a full disk, too.
+        """
+        for record in records:
+            os.pwrite(self._fd, _DONE_MARK, record.offset + _TIME_AT)
+
     def drop(self, count: int) -> None:
         """The last ``count`` records are done with."""
         if count:
@@ -274,7 +309,7 @@ def _take(path: str) -> Taken | None:
 
 
 def _index(fd: int) -> tuple[list[tuple[int, int]], bool]:
-    """Where the records are, as offset and length, and whether something follows that is none."""
+    """Where the records are, as offset and length, but for those that are done with; whether something else follows."""
     size = os.fstat(fd).st_size
     if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
         return [], True
@@ -284,11 +319,12 @@ def _index(fd: int) -> tuple[list[tuple[int, int]], bool]:
         head = os.pread(fd, _HEAD.size, offset)
         if len(head) < _HEAD.size:
             return found, True
-        key_length, content_length, _, _ = _HEAD.unpack(head)
+        key_length, content_length, started_us, _ = _HEAD.unpack(head)
         length = _HEAD.size + key_length + content_length
         if length > MAX_RECORD_BYTES or offset + length > size:
             return found, True
-        found.append((offset, length))
+        if started_us != _DONE:
+            found.append((offset, length))
         offset += length
     return found, False
 
@@ -301,4 +337,4 @@ def _read(fd: int, offset: int, length: int) -> Record | None:
     key, content = data[_HEAD.size : _HEAD.size + key_length], data[_HEAD.size + key_length :]
     if zlib.crc32(content, zlib.crc32(key, _seed(key_length, content_length, started_us))) != crc:
         return None
-    return Record(key.decode("utf-8", "replace"), content, started_us)
+    return Record(key.decode("utf-8", "replace"), content, started_us, offset)

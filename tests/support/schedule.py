@@ -167,10 +167,15 @@ class Schedule:
 
     # -- what must hold for it --------------------------------------------------------------------------------------
 
+    def _with_a_chance(self, program):
+        """The spans that wait, but for those that are lost in no time, perhaps just before a flush looks."""
+        world = self.world
+        return [number for number in program.open_numbers() if not world.is_lost(world.spans[number])]
+
     def _flushes(self, program, timeout, sending_here=False):
         world, simulation, queue = self.world, self._simulation, program.queue
         began, frozen, lost = simulation.now, world.frozen, queue._lost()
-        waiting, closing = program.open_numbers(), program.closing
+        waiting, closing = self._with_a_chance(program), program.closing
         done = queue.flush(timeout)
         took = simulation.now - began - (world.frozen - frozen)
         simulation.say("%s, flush(%g) of %s: %s after %.3f s", program, timeout, waiting, done, took)
@@ -178,8 +183,8 @@ class Schedule:
         assert took <= timeout + MOMENT or closed_meanwhile, "flush(%g) took %g s" % (timeout, took)
         assert took <= MOMENT or not sending_here, "a callback waits for itself"
         if done and simulation.now > began:  # else they may have had their fate before it looked
-            # One that cannot be encoded is lost in no time, perhaps just before it looked.
-            missing = {number for number in waiting if not world.spans[number].broken} - program.told
+            waiting = [number for number in waiting if world.kept_at.get(number) != began]
+            missing = set(waiting) - program.told
             assert not missing, "flush said that these were delivered: %s" % missing
             files = {key for number in waiting for key in world.spans[number].files} - program.files_told
             assert not files, "flush said that these files were delivered: %s" % files
@@ -190,7 +195,7 @@ class Schedule:
         world, simulation, queue = self.world, self._simulation, program.queue
         first, program.closing = not program.closing, True
         began, frozen = simulation.now, world.frozen
-        waiting = program.open_numbers()
+        waiting = self._with_a_chance(program)
         allowed = queue._shutdown_timeout if timeout is None else timeout
         simulation.say("%s, close(%s) of %s", program, timeout, waiting)
         done = queue.close(timeout)
@@ -202,7 +207,7 @@ class Schedule:
         program.closed_inside = sending_here
         program.silent_from = simulation.now + (allowed if sending_here else MOMENT)
         if done and simulation.now > began:  # else they may have had their fate before it looked
-            missing = set(waiting) - program.told
+            missing = {number for number in waiting if world.kept_at.get(number) != began} - program.told
             assert not missing, "close said that these were delivered: %s" % missing
 
     def _exits(self, program):
@@ -277,9 +282,10 @@ class Schedule:
         program.finish_span()
         simulation.run(10 * len(world.spans))
         assert not world.disk, "left in the spool: %s" % world.disk
+        latest = max(world.latest, simulation.wall)
         for number in world.kept - world.server.told:
             span = world.spans[number]
-            assert span.bad or simulation.wall - span._start_ns / 1e9 > 22 * HOUR, "span %d was kept in vain" % number
+            assert span.bad or latest - span._start_ns / 1e9 > 22 * HOUR, "span %d was kept in vain" % number
         program.spawn(lambda: self._closes(program, 60.0))
         simulation.run(100)
         world.check_rest(program)

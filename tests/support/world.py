@@ -23,6 +23,7 @@ from .simulation import Simulation, Thread
 
 REQUEST_COUNT = 100
 REQUEST_BYTES = 8192  # in place of 4 MiB: see scaled()
+RECORD_HEAD = 18  # bytes that a record takes in a file, besides its content
 TIMEOUT = 3.0
 UPLOAD_TIMEOUT = 30.0
 OLDEST = 23 * 3600.0 + 1e-3  # seconds
@@ -32,7 +33,7 @@ MOMENT = 1e-6  # seconds, for what is added up in floating point
 def scaled(monkeypatch):
     """Requests of at most ``REQUEST_BYTES``, so that many can be made in little time; no words in the log."""
     monkeypatch.setattr(box, "BATCH_BYTES", REQUEST_BYTES)
-    monkeypatch.setattr(backlog, "BATCH_BYTES", REQUEST_BYTES - 64)
+    monkeypatch.setattr(backlog, "BATCH_BYTES", REQUEST_BYTES)
     monkeypatch.setattr(exporter, "MAX_SPAN_BYTES", REQUEST_BYTES - 64)
     monkeypatch.setattr(ids.source, "fraction", ids.source.fraction)  # which each world makes its own
 
@@ -74,6 +75,7 @@ class MemoryFile:
         self.writer = writer
         self.taker = None
         self.records = []
+        self.settled = []  # those of them that whoever takes the file next will not see
 
 
 class MemorySpool:
@@ -105,6 +107,7 @@ class MemorySpool:
         for file in self.world.disk:
             if all(owner is None or owner.ended for owner in (file.writer, file.taker)):
                 file.writer, file.taker = None, self.program
+                file.records = [record for record in file.records if record not in file.settled]
                 return MemoryTaken(self.world, file)
         return None
 
@@ -125,11 +128,15 @@ class MemoryTaken:
     def last(self, max_count, max_bytes):
         count = size = 0
         for record in reversed(self._file.records):
-            if count and (count >= max_count or size + len(record.content) > max_bytes):
+            length = RECORD_HEAD + len(record.content)
+            if count and (count >= max_count or size + length > max_bytes):
                 break
             count += 1
-            size += len(record.content)
+            size += length
         return count, self._file.records[len(self) - count :]
+
+    def settle(self, records):
+        self._file.settled += records
 
     def drop(self, count):
         if count:
@@ -149,6 +156,7 @@ TOO_LARGE = (413, {}, b"Request Entity Too Large")
 ANSWERS = {
     "503": (503, {}, b"down"),
     "503 with Retry-After": (503, {"retry-after": "40"}, b"down"),
+    "503 for long": (503, {"retry-after": "100"}, b"down"),
     "429": (429, {}, b"slow down"),
     "429 with Retry-After": (429, {"retry-after": "7"}, b"slow down"),
     "storage fails": (200, {}, b'{"code":600904006,"msg":"mq"}'),
@@ -157,7 +165,7 @@ ANSWERS = {
     "nothing": (204, {}, b""),
     "401": (401, {}, b"who are you"),
 }
-PASSING = ["503", "503 with Retry-After", "429", "429 with Retry-After", "storage fails"]
+PASSING = ["503", "503 with Retry-After", "503 for long", "429", "429 with Retry-After", "storage fails"]
 PASSING += ["refused", "cut", "silent", "taken, then silent", "taken, then cut", "crash"]
 REFUSING = ["internal error", "a page", "nothing", "401"]
 DELAYS = [0.0, 0.0, 0.001, 0.02, 0.2, 1.0, 2.9]
@@ -294,6 +302,9 @@ class Program:
             thread.start = self._cannot
         return thread
 
+    def start_new_thread(self, function):
+        self.Thread(function).start()
+
     def _cannot(self):
         raise RuntimeError("can't start new thread")
 
@@ -365,10 +376,12 @@ class World:
         self.spans = [None]
         self.programs = []
         self.kept = set()
+        self.kept_at = {}  # span -> when
         self.kept_files = set()
-        self.uncertain = set()  # spans that were kept at the end, while a request with them was under way
+        self.uncertain = set()  # spans that were kept at the end, while a request with them was under way, or about to
         self.uncertain_files = set()  # the same for files
         self.frozen = 0.0  # seconds in all
+        self.latest = 0.0  # what the wall clock showed before it was set, at most
 
     @property
     def here(self):
@@ -406,8 +419,13 @@ class World:
         self.spans.append(span)
         return span
 
+    def is_lost(self, span):
+        """Whether the span will not even be sent."""
+        return span.broken or self.simulation.wall - span._start_ns / 1e9 > OLDEST
+
     def freeze(self, seconds, wall_seconds):
         self.frozen += seconds
+        self.latest = max(self.latest, self.simulation.wall)
         self.simulation.jump(seconds, wall_seconds)
 
     # -- what the others tell ---------------------------------------------------------------------------------------
@@ -422,12 +440,14 @@ class World:
             simulation.blame("sent after the end: %s" % numbers)
         if timeout <= 0 or timeout > TIMEOUT + 1:
             simulation.blame("a request of %r seconds" % timeout)
-        if any(self.simulation.wall - self.spans[number]._start_ns / 1e9 > OLDEST for number in numbers):
-            simulation.blame("too old: %s" % numbers)
+        if any(self.is_lost(self.spans[number]) for number in numbers):
+            simulation.blame("too old, or broken: %s" % numbers)
         if program.waits:
             simulation.blame("two requests at once")
         if simulation.now < program.not_before - MOMENT:
             simulation.blame("sent before the server's Retry-After was over")
+        if program.queue._ending:  # it may be too late to hold this back
+            self.uncertain.update(filter(self.just_kept, numbers))
         again = self.server.told.intersection(numbers) - self.uncertain
         if again:
             simulation.blame("known to be accepted, and sent again: %s" % sorted(again))
@@ -457,21 +477,30 @@ class World:
         accepted = self.server.told.intersection(numbers) - self.uncertain
         if accepted:
             simulation.blame("known to be accepted, and kept: %s" % sorted(accepted))
-        if self.disk_is_full:
-            self.leaves(program)  # maybe the files of spans that it has just sent
-        else:
-            if self.kept.intersection(numbers):
+        if not self.disk_is_full:
+            again = self.kept.intersection(numbers)
+            if program.queue._ending:  # by the thread that is cut off at the end
+                self.uncertain.update(filter(self.just_kept, again))
+            if again - self.uncertain:
                 simulation.blame("kept twice: %s" % numbers)
             self.kept.update(numbers)
             program.kept.update(numbers)
+            self.kept_at.update(dict.fromkeys(numbers, simulation.now))
             self.kept_files.update(keys)
 
+    def just_kept(self, number):
+        """Whether that was at this moment."""
+        return self.kept_at.get(number) == self.simulation.now
+
     def leaves(self, program):
-        """What it has taken from the spool, and sent, may stay there."""
+        """What it has taken from the spool, and has just sent, may stay there."""
+        if program.answered_at != self.simulation.now:
+            return
         for file in self.disk:
             if file.taker is program:
                 left = {number for record in file.records for number in numbers_in(record.content)}
-                self.uncertain.update(left & self.server.told)
+                self.uncertain.update(left.intersection(self.server.told, program.in_flight))
+                self.uncertain_files.update({record.key for record in file.records} & {program.file_in_flight})
 
     def _told(self, event):
         program = self.here

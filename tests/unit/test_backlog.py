@@ -152,6 +152,23 @@ def test_a_file_that_the_server_refuses_is_not_counted_as_sent(open_spool, left)
     assert (mine.replayed, mine.replay_lost) == (1, 1)
 
 
+def test_a_file_is_tried_again_when_the_server_wants_it_so_whatever_is_kept_meanwhile(open_spool, left):
+    clock, tried = Clock(), []
+
+    def attempt(upload, pace):
+        tried.append(clock.now)
+        upload.patient = True
+        return 100.0
+
+    mine = backlog(open_spool(), attempt=attempt, machine=clock)
+    for _ in range(110):
+        mine.step(Pace())
+        assert mine.keep([(1 << 52, b'{"n":2}', {})])
+        clock.now += 1
+    assert tried[0] == 1000
+    assert tried[1] >= 1100
+
+
 @pytest.mark.parametrize("call", ["pread", "ftruncate"])
 def test_a_disk_that_fails_is_not_asked_again_at_once(open_spool, left, monkeypatch, logged, call):
     posted = []

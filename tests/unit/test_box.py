@@ -97,6 +97,16 @@ def test_at_the_end_nothing_is_given_back():
     assert account(waiting)["dropped"] == {"shutdown": 2}
 
 
+def test_what_was_given_back_just_before_the_end_does_not_wait_after_it():
+    waiting = box(1, 1)
+    take(waiting)
+    waiting.give_up([0, 1])
+    waiting._ending = True
+    assert waiting._discard() == 2
+    assert not waiting._end_batch()
+    assert account(waiting)["dropped"] == {"shutdown": 2}
+
+
 def test_what_is_in_hand_when_the_time_is_up_may_yet_arrive():
     waiting = box(1, 1, 1, batch_count=2)
     take(waiting)

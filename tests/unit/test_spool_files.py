@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -98,6 +99,32 @@ def test_what_was_accepted_is_not_read_again(spool):
     assert [content for _, content, _ in everything(spool.take())] == [b'{"n":1}', b'{"n":2}']
 
 
+@pytest.mark.parametrize("settled", [{1}, {2}, {3}, {1, 3}, {1, 2}])
+def test_what_was_accepted_before_something_that_was_not_is_not_read_again_either(spool, settled):
+    spool.write(spans(1, 2, 3))
+    spool.close()
+    taken = spool.take()
+    _, records = taken.last(3, 1 << 20)
+    taken.settle([record for record in records if record.started_us - 1000 in settled])
+    taken.close()
+    taken = spool.take()
+    assert len(taken) == 3 - len(settled)
+    assert {started_us - 1000 for _, _, started_us in everything(taken)} == {1, 2, 3} - settled
+
+
+def test_a_file_of_which_all_was_accepted_is_removed(spool, folder, logged):
+    spool.write(spans(1, 2))
+    spool.close()
+    taken = spool.take()
+    taken.settle(taken.last(2, 1 << 20)[1])
+    taken.close()
+    taken = spool.take()
+    assert len(taken) == 0
+    taken.close()
+    assert files(folder) == []
+    assert logged() == []
+
+
 def test_a_batch_keeps_to_count_and_bytes_but_has_at_least_one(spool):
     spool.write([Record("", b"x" * 1000, 1) for _ in range(5)])
     spool.close()
@@ -149,6 +176,29 @@ def test_without_flock_there_is_no_spool(monkeypatch, folder):
     monkeypatch.setattr(spool_module, "fcntl", None)
     with pytest.raises(errors.InvalidParamError, match="COZELOOP_SPOOL_DIR"):
         Spool(folder, "d", MANY)
+
+
+@pytest.mark.parametrize("call", ["open", "write", "rename"])
+def test_a_signal_handler_in_the_middle_of_a_write_writes_a_file_of_its_own(spool, folder, monkeypatch, call):
+    function, handled = getattr(os, call), []
+
+    def interrupted(*args):
+        if not handled:
+            handled.append(True)
+            handled.append(spool.write(spans(3, 4)))
+            spool.close()
+        return function(*args)
+
+    monkeypatch.setattr(spool_module.os, call, interrupted)
+    writes = threading.Thread(target=lambda: handled.append(spool.write(spans(1, 2))), daemon=True)
+    writes.start()
+    writes.join(10)
+    assert handled == [True, True, True]
+    assert spool.write(spans(5))
+    spool.close()
+    assert len(files(folder)) == 2
+    found = [content for _ in range(2) for _, content, _ in everything(spool.take())]
+    assert sorted(found) == [b'{"n":%d}' % number for number in (1, 2, 3, 4, 5)]
 
 
 # -- a disk that fails ------------------------------------------------------------------------------------------------
@@ -403,13 +453,14 @@ import os, sys
 from cozeloop_lite.trace.spool import Spool
 taken = Spool(sys.argv[1], "d", 1 << 20).take()
 taken.drop(taken.last(4, 1 << 20)[0])
+taken.settle(taken.last(4, 1 << 20)[1][1:3])
 os.kill(os.getpid(), 9)
 """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for script in (writer, sender):
         done = subprocess.run([sys.executable, "-c", script, folder], cwd=root, stderr=subprocess.PIPE)
         assert done.returncode == -9, done.stderr
-    assert [content for _, content, _ in everything(Spool(folder, "d", MANY).take())] == [b"%d" % n for n in range(6)]
+    assert [content for _, content, _ in everything(Spool(folder, "d", MANY).take())] == [b"0", b"1", b"2", b"5"]
 
 
 def test_many_processes_take_each_file_once(folder):
