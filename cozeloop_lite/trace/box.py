@@ -60,8 +60,10 @@ class Box:
         self._bytes_in = 0  # of what came in since the box last was empty; written by the program's threads
         self._bytes_out = 0  # of what is done with since then; written by whoever sends
         # Held for every look at the account. Reentrant, for a signal handler that flushes while its own thread is in
-        # here.
-        self._changed = self._machine.Condition()
+        # here. Not the condition itself: that enters and leaves by a function of Python's, where Ctrl-C would leave
+        # the lock held for ever.
+        self._lock = self._machine.RLock()
+        self._changed = self._machine.Condition(self._lock)
         self._account = Account()
         self._batch: list[tuple[Any, int]] = []  # that is in hand ...
         self._open: dict[int, int] = {}  # ... and how often an item of it, by its id, has no fate yet
@@ -181,7 +183,7 @@ class Box:
 
     def settle(self, items: Sequence[Any], lost: str = "") -> None:
         """``items``, which are in hand, are done with: delivered, or lost for the reason given. Takes the lock."""
-        with self._changed:
+        with self._lock:
             self._account.settle(sum(map(self._done_with, items)), lost)
 
     def give_up(self, items: Sequence[Any], lost: str = SHUTDOWN) -> None:
@@ -190,7 +192,7 @@ class Box:
         They are kept elsewhere, or lost for the reason given, when this is the end; when it is not, they wait for
         better times.
         """
-        with self._changed:
+        with self._lock:
             if self._may_wait():
                 self._given_back.extend(items)
                 return
@@ -231,7 +233,7 @@ class Box:
         if keep is not None:  # the thread that has them is stuck; some may arrive twice for this
             self._end([item for item, _ in self._batch], UNANSWERED)
         while True:
-            with self._changed:
+            with self._lock:
                 entries = [self._items.popleft() for _ in range(min(len(self._items), self._batch_count))]
                 self._bytes_out += sum(size for _, size in entries)
                 self._account.let_go(len(entries), in_hand=0)
@@ -242,7 +244,7 @@ class Box:
                 keep = None  # what failed once need not be tried for all the others
 
     def _end(self, items: Sequence[Any], lost: str) -> None:
-        with self._changed:
+        with self._lock:
             mine = [item for item in items if self._done_with(item)]
             self._account.let_go(len(mine), in_hand=len(mine))
         self._part_with(mine, lost, self._keep)
@@ -253,7 +255,7 @@ class Box:
         The lock is not held: to keep them may take a while, and may log, for which nobody else has to wait.
         """
         kept = len(keep(items)) if keep is not None and items else 0
-        with self._changed:
+        with self._lock:
             self._account.settle_leaving(kept, SPOOLED)
             self._account.settle_leaving(len(items) - kept, lost)
         return kept
@@ -277,5 +279,5 @@ class Box:
 
     def stats(self) -> dict[str, Any]:
         """The account: ``finished`` = ``delivered`` + ``queued`` + ``spooled`` + the sum of ``dropped``, always."""
-        with self._changed:
+        with self._lock:
             return self._account.stats(len(self._items))

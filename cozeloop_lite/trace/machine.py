@@ -21,6 +21,7 @@ class Machine:
     time = staticmethod(time.time)
 
     Lock = staticmethod(threading.Lock)
+    RLock = staticmethod(threading.RLock)
     Condition = staticmethod(threading.Condition)
     Thread = threading.Thread
 

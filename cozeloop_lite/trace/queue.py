@@ -70,7 +70,7 @@ class SendQueue(Sender):
         """Send what waits now, and wait for it: True when all of it was delivered within ``timeout`` seconds."""
         process.check_fork()
         end = self._machine.monotonic() + max(0.0, timeout)
-        with self._changed:
+        with self._lock:
             lost, target = self._lost(), self._last()
             if self._account.done >= target and self._aside.settled >= self._aside.added:
                 return True
@@ -96,7 +96,7 @@ class SendQueue(Sender):
     def _wait_and_work(self, target: int, end: float) -> bool:
         files, pauses_until = None, 0.0
         while True:
-            with self._changed:
+            with self._lock:
                 if self._account.done >= target:
                     files = self._aside.added if files is None else files  # those the items brought are known by now
                     if self._aside.done_with(files) and not (self._ending and self._aside.left_by_others()):
@@ -117,7 +117,7 @@ class SendQueue(Sender):
 
     def _step_down(self) -> None:
         """Ctrl-C has cut this thread off, maybe while it sent: what has no fate yet is for whoever sends next."""
-        with self._changed:
+        with self._lock:
             if self._sending_here():
                 self._given_back.extend(item for item, _ in self._batch)
                 self._end_batch()
@@ -172,7 +172,7 @@ class SendQueue(Sender):
     def _drain(self, end: float, for_the_silent: bool) -> bool:
         """Send all that waits until ``end`` and count the rest as lost; a silent server may end it earlier."""
         began = self._machine.monotonic()
-        with self._changed:
+        with self._lock:
             self._last_chance(end, for_the_silent)
             lost, target, spooled = self._lost(), self._last(), self._account.spooled
         in_time = self._wait_until(target, end)
@@ -180,14 +180,14 @@ class SendQueue(Sender):
             return False  # closed by a callback of the daemon thread, which still has until the deadline
         stuck = 0
         if not in_time:
-            with self._changed:
+            with self._lock:
                 self.pace.deadline = self._machine.monotonic()  # an answer that comes now gives no time for more
                 said = self._aside.abandon(SHUTDOWN)
             self._say(said)
             stuck = self._discard()
         if self._has_overflowed():  # and whoever sends has had no occasion to say so
             logger.warn(FULL)
-        with self._changed:
+        with self._lock:
             self._drained = self._closed
             given_up = self.dropped(SHUTDOWN) + self.dropped(UNANSWERED) + stuck
             spooled = self._account.spooled - spooled
@@ -206,5 +206,5 @@ class SendQueue(Sender):
             logger.say(logging.ERROR, text, given_up, seconds, self._shutdown_timeout, SILENT_SECONDS)
 
     def stats(self) -> dict[str, Any]:
-        with self._changed:
+        with self._lock:
             return {**super().stats(), "files": self._aside.stats()}

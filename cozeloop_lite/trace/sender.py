@@ -115,7 +115,7 @@ class Sender(Box):
     def _start(self) -> None:
         if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it
             return
-        with self._changed:
+        with self._lock:
             if self._alive() or self._starting:
                 return
             try:
@@ -186,19 +186,19 @@ class Sender(Box):
             logger.error("a callback failed: %r", problem)
 
     def _take(self) -> list[tuple[Any, int]]:
-        with self._changed:
+        with self._lock:
             while self._sender:  # another took the place of this thread before it was there
                 self._changed.wait()
             return self._claim()
 
     def _leave(self) -> bool:
         """The queue is closed, and nothing is left to do. False when an item has slipped in."""
-        with self._changed:
+        with self._lock:
             said = self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
             self._changed.notify_all()
         self._say(said)
         self._aside.release()
-        with self._changed:
+        with self._lock:
             self._ready = False  # first this, then the look: who puts an item after the look starts anew
             self._running = bool(self._items)
             return not self._running
@@ -212,10 +212,11 @@ class Sender(Box):
 
     def _claim(self, until: float | None = None) -> list[tuple[Any, int]]:
         """The next batch, and with it the right to send, ``until`` some time. The lock is held, and nobody sends."""
+        self._start_sending(until)  # first this: a signal handler that flushes in between must not take a batch, too
         batch = self._take_batch()
         self.pace.hurried = self.pace.crowded = False
-        if batch:
-            self._start_sending(until)
+        if not batch:
+            self._stop_sending()
         return batch
 
     def _start_sending(self, until: float | None) -> None:
@@ -223,26 +224,27 @@ class Sender(Box):
         self.pace.until = until
 
     def _stop_sending(self) -> None:
-        with self._changed:
+        with self._lock:
             self._sender = 0
             self.pace.until = None
             self._changed.notify_all()
 
     def _deliver(self, batch: list[tuple[Any, int]]) -> bool:
         """Send ``batch``; returns whether some of it was given back."""
-        given_back = False
         try:
             self._send([item for item, _ in batch], self)
-        except BaseException as problem:  # whatever happens to one batch, the thread lives for the next
+        except BaseException as problem:  # noqa: BLE001 - whatever happens to a batch, the thread lives for the next
+            self._raise_the_programs(problem)
             logger.error("a batch was lost by a fault of this library, please report it: %r", problem)
-            thread = self._machine.current_thread()
-            if isinstance(problem, KeyboardInterrupt) and thread is not self._thread:
-                raise  # it is the program's
-        finally:
-            with self._changed:
-                given_back = self._end_batch()
-                self._stop_sending()
+        with self._lock:
+            given_back = self._end_batch()
+            self._stop_sending()
         return given_back
+
+    def _raise_the_programs(self, problem: BaseException) -> None:
+        """Ctrl-C is the program's, on a thread that sends in place of the daemon thread, and no longer does so."""
+        if isinstance(problem, KeyboardInterrupt) and self._machine.current_thread() is not self._thread:
+            raise problem
 
     def _step_aside(self, patience: float, until: float | None = None) -> bool:
         """One step of the work beside, if one is due within ``patience`` seconds; False when there was none.
@@ -255,7 +257,7 @@ class Sender(Box):
         if pause > 0:
             self.pace.sleep(min(pause, patience))
             return True
-        with self._changed:
+        with self._lock:
             if self._sender:  # see _take
                 self._changed.wait(POLL_SECONDS)
                 return True
@@ -263,6 +265,7 @@ class Sender(Box):
         try:
             self._aside.step(self.pace)
         except BaseException as problem:  # noqa: BLE001 - see _deliver
+            self._raise_the_programs(problem)
             logger.error("a file was lost by a fault of this library, please report it: %r", problem)
         finally:
             self._stop_sending()

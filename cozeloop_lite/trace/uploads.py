@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .pace import Pace
 
+AT_ONCE = 0.01  # seconds
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
 LOST = "%d files could not be uploaded in time: they are lost"
 
@@ -125,6 +126,9 @@ class Uploads:
         pause = -1.0
         try:
             pause = self._attempt(upload, pace)
+        except KeyboardInterrupt:  # the program's: the file is not to blame
+            pause = AT_ONCE
+            raise
         finally:
             self._settle(upload, pause)
 

@@ -151,7 +151,7 @@ class Lock:
 
 
 class Condition:
-    """As much of ``threading.Condition`` as is needed. No turn ends while it is held: nobody has to wait for it."""
+    """As much of ``threading.Condition`` as is needed, and of its lock. No turn ends while it is held."""
 
     def __init__(self, simulation):
         self._simulation = simulation
@@ -241,8 +241,11 @@ class Simulation:
     def Lock(self):  # the names in threading
         return Lock(self)
 
-    def Condition(self):
+    def RLock(self):
         return Condition(self)
+
+    def Condition(self, lock):
+        return lock
 
     def get_ident(self):
         return self.current.ident

@@ -269,7 +269,7 @@ class Program:
         self.world = world
         self.name = name
         self.monotonic, self.time = simulation.monotonic, simulation.time
-        self.Lock, self.Condition = simulation.Lock, simulation.Condition
+        self.Lock, self.RLock, self.Condition = simulation.Lock, simulation.RLock, simulation.Condition
         self.get_ident, self.current_thread = simulation.get_ident, simulation.current_thread
         self.no_threads = False
         self.begun = 0  # spans that are being put, or were ...

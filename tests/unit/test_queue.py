@@ -788,8 +788,13 @@ def test_a_thread_that_starts_while_another_sends_in_its_place_waits_for_it(make
 
 
 def test_what_a_sender_raises_does_not_reach_who_flushes_but_his_own_interrupt_does(make_queue, monkeypatch):
+    raised = []
+
     def send(items, queue):
-        raise items[0]
+        if items[0] not in raised:
+            raised.append(items[0])
+            raise items[0]
+        queue.settle(items)
 
     queue = make_queue(send)
     queue.put(KeyboardInterrupt(), 1)
@@ -803,7 +808,9 @@ def test_what_a_sender_raises_does_not_reach_who_flushes_but_his_own_interrupt_d
     queue.put(KeyboardInterrupt(), 1)
     with pytest.raises(KeyboardInterrupt):
         queue.flush(SOON)
-    assert queue.stats()["dropped"] == {"internal": 2}
+    assert queue.stats()["dropped"] == {"internal": 1}
+    assert queue.flush(SOON)  # what was cut off is sent again
+    assert queue.stats()["delivered"] == 1
 
 
 def with_a_signal(number, handler, function, *args):
@@ -829,6 +836,40 @@ def with_a_signal(number, handler, function, *args):
     finally:
         sys.setprofile(None)
     return len(places) >= number
+
+
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize(("name", "args"), [("stats", ()), ("flush", (SOON,)), ("close", (SOON,))])
+def test_ctrl_c_at_any_point_leaves_nothing_locked_and_nothing_behind(make_queue, monkeypatch, name, args, threads):
+    number, more = 0, True
+    while more:
+        number += 1
+        queue = make_queue(lambda items, queue: queue.settle(items))
+        with monkeypatch.context() as patch:
+            if not threads:
+                no_threads(patch)
+            queue.put("item", 1)
+            more = with_a_signal(number, ctrl_c, getattr(queue, name), *args)
+        done = []
+        in_thread(lambda queue=queue, done=done: done.append(queue.flush(SOON))).join(SOON)
+        assert done, "somebody holds the lock for ever, after place %d" % number
+        assert queue.stats()["queued"] == 0, "place %d" % number
+    assert number > 10
+
+
+def test_ctrl_c_during_an_upload_reaches_who_flushes_and_the_file_is_tried_again(make_queue, monkeypatch):
+    no_threads(monkeypatch)
+    beside = Beside(KeyboardInterrupt(), 0)
+    queue = make_queue(beside.send, aside=beside.files)
+    queue.put("file", 1)
+    with pytest.raises(KeyboardInterrupt):
+        queue.flush(SOON)
+    assert queue.flush(SOON)
+    assert beside.files.stats()["delivered"] == 1
 
 
 def test_a_signal_handler_may_close_at_any_point_of_a_flush(make_queue, monkeypatch):
@@ -864,7 +905,10 @@ class Beside:
     def attempt(self, upload, pace):
         self.tried.release()
         self.threads.add(threading.current_thread())
-        return self.outcomes.pop(0)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def send(self, items, queue):
         queue.settle(items)
