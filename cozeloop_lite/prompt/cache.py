@@ -147,8 +147,8 @@ class PromptCache:
     def latest(self) -> list[tuple[Query, Entry]]:
         """As many prompts as may be in use, the most recently used first, then those in reserve."""
         with self._lock:
-            everything = list(reversed(self._used.items())) + list(reversed(self._reserve.items()))
-            return everything[: self.max_count]
+            used = list(self._used.items())  # in one step, for get() does without the lock
+            return (used[::-1] + list(self._reserve.items())[::-1])[: self.max_count]
 
     def _tick(self, query: Query) -> None:
         self._count += 1

@@ -27,7 +27,14 @@ class Machine:
 
     @staticmethod
     def start_new_thread(function: Callable[[], None]) -> None:
-        """Run ``function`` on a thread that nobody knows of, and do not wait for its first turn."""
+        """Run ``function`` on a thread that nobody knows of, and do not wait for its first turn.
+
+        Raises:
+            RuntimeError: no thread can be started, or (CPython 3.12) a sub-interpreter would have to wait for it.
+        """
+        allowed = getattr(_thread, "daemon_threads_allowed", None)
+        if allowed is not None and not allowed():
+            raise RuntimeError("no daemon threads here")
         _thread.start_new_thread(function, ())  # looked up at each call: gevent puts its own there
 
     get_ident = staticmethod(threading.get_ident)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import marshal
 
 from . import values
-from .values import BIG_INT, FAST_DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_MOST_CHARS = 1 << 20
+_ITEM_CHARS = 8  # what each item counts for, besides its text: about its size in the copy
+_MOST_DEPTH = 50  # the JSON is made on a thread whose stack may be small: 64 KiB are enough for 100
+_MOST_INT = 1 << 64
 _VERSION = 2  # of the format: later ones look for what is the same, which takes a fifth more time
 _LONGEST = 8  # characters of JSON for a byte of the copy, at most
 _WEIGHTLESS = frozenset([float, bool, type(None)])
@@ -24,38 +27,48 @@ _HOLD_PARTS = frozenset(["content", "parts", "message"])  # the fields of messag
 def plain_copy(value: Any, limit: int) -> bytes | None:
     """A copy of a dict or list that is plain, has no files, and less than ``limit`` characters; else None.
 
-    All of that is seen on one way through it, for the caller waits: 1 µs for two messages, beside the copy. What is
-    refused costs no more than that part of it which was looked at. Never raises.
+    Plain are exactly the types of JSON: for others, ``marshal`` may have a form of its own. All of that is seen on one
+    way through the value, for the caller waits: 1 µs for two messages. Never raises.
     """
-    containers = [value]
+    if limit > _MOST_CHARS:
+        limit = _MOST_CHARS
+    level = [value]
     try:
-        for container in containers:
-            limit -= len(container)
-            if limit < 0 or len(containers) > FAST_DEPTH:  # which may all be in each other
-                return None
-            if type(container) is dict:
-                for key, item in container.items():
-                    kind = type(item)
-                    if kind is str:
-                        limit -= len(item)
-                    elif kind is dict or kind is list:
-                        if key in _HOLD_PARTS:
+        for _ in range(_MOST_DEPTH):
+            inner: list[Any] = []
+            for container in level:
+                limit -= _ITEM_CHARS * len(container)
+                if limit < 0:
+                    return None
+                if type(container) is dict:
+                    for key, item in container.items():
+                        if type(key) is not str:
                             return None
-                        containers.append(item)
-                    elif kind not in _WEIGHTLESS and not (kind is int and -BIG_INT < item < BIG_INT):
-                        return None
-            else:
-                for item in container:
-                    kind = type(item)
-                    if kind is str:
-                        limit -= len(item)
-                    elif kind is dict or kind is list:
-                        containers.append(item)
-                    elif kind not in _WEIGHTLESS and not (kind is int and -BIG_INT < item < BIG_INT):
-                        return None
-        return marshal.dumps(value, _VERSION) if limit >= 0 else None
-    except Exception:  # noqa: BLE001 - a key that is no text, or another thread that changes the value
-        return None
+                        limit -= len(key)
+                        kind = type(item)
+                        if kind is str:
+                            limit -= len(item)
+                        elif kind is dict or kind is list:
+                            if key in _HOLD_PARTS:
+                                return None
+                            inner.append(item)
+                        elif kind not in _WEIGHTLESS and not (kind is int and -_MOST_INT < item < _MOST_INT):
+                            return None
+                else:
+                    for item in container.copy():  # another thread may append for ever
+                        kind = type(item)
+                        if kind is str:
+                            limit -= len(item)
+                        elif kind is dict or kind is list:
+                            inner.append(item)
+                        elif kind not in _WEIGHTLESS and not (kind is int and -_MOST_INT < item < _MOST_INT):
+                            return None
+            if not inner:
+                return marshal.dumps(value, _VERSION) if limit >= 0 else None
+            level = inner
+    except Exception:  # noqa: BLE001, S110 - another thread that changes the value
+        pass
+    return None
 
 
 def text(snapshot: str | bytes | None) -> str:

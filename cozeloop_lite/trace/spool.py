@@ -230,8 +230,8 @@ class Taken:
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
         self._fd = fd
-        self._spans, self._torn = _index(fd)
-        self._foreign = self._torn and not self._spans
+        self._spans, end, self._torn = _index(fd)
+        self._foreign = self._torn and end <= len(_MAGIC)
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -308,25 +308,26 @@ def _take(path: str) -> Taken | None:
             os.close(fd)
 
 
-def _index(fd: int) -> tuple[list[tuple[int, int]], bool]:
-    """Where the records are, as offset and length, but for those that are done with; whether something else follows."""
+def _index(fd: int) -> tuple[list[tuple[int, int]], int, bool]:
+    """Where the records are, as offset and length, but for those that are done with; where the last of all ends, and
+    whether something else follows."""
     size = os.fstat(fd).st_size
     if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
-        return [], True
+        return [], 0, True
     found: list[tuple[int, int]] = []
     offset = len(_MAGIC)
     while offset < size:
         head = os.pread(fd, _HEAD.size, offset)
         if len(head) < _HEAD.size:
-            return found, True
+            return found, offset, True
         key_length, content_length, started_us, _ = _HEAD.unpack(head)
         length = _HEAD.size + key_length + content_length
         if length > MAX_RECORD_BYTES or offset + length > size:
-            return found, True
+            return found, offset, True
         if started_us != _DONE:
             found.append((offset, length))
         offset += length
-    return found, False
+    return found, offset, False
 
 
 def _read(fd: int, offset: int, length: int) -> Record | None:

@@ -88,6 +88,8 @@ class Content:
         lifters = extra.get("files") or {}
         notes = extra.get("notes") or {}
         files = media.Files(file_prefix(span)) if ultra or lifters else None
+        if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at
+            texts.update({field: text[: limits.text_chars] for field, text in texts.items()})
         if files is not None:
             for field, lifter in lifters.items():
                 texts[field] = files.place(texts[field], lifter.parts)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import enum
 import json
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cozeloop_lite import new_client
 from cozeloop_lite.trace import content, snapshots, values
 from cozeloop_lite.trace.encoding import TEXT_BYTES
 from cozeloop_lite.trace.snapshots import plain_copy
@@ -18,7 +20,7 @@ LIMIT = 1 << 20
 
 texts = st.text(st.characters(), max_size=20)  # lone surrogates are some of them
 numbers = st.integers(-(1 << 70), 1 << 70) | st.floats() | st.booleans() | st.none()
-keys = texts | numbers | st.tuples(st.integers())
+keys = texts | numbers | st.tuples(st.integers())  # most are texts
 plain = st.recursive(
     texts | numbers,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
@@ -41,9 +43,7 @@ def test_its_text_is_that_of_the_value(value):
         [],
         {"messages": [{"role": "user", "content": "上海"}, {"role": "tool", "content": None}]},
         {"args": [1, 0.5, True, {"deep": [[{}]]}], "text": "\ud800"},
-        {2: "a", None: "b", 0.5: "c", True: "d"},
         {"not a number": float("nan"), "infinite": [float("inf")]},
-        {(1, 2): "a key that JSON does not have"},
         {"content": "a text", "parts": 0},
     ],
 )
@@ -76,9 +76,13 @@ class Word(str):
         {"a": [Colour.RED]},
         {"a": Word("b")},
         {Word("content"): [1]},
+        {2: "a"},
+        {None: "b"},
+        {(1, 2): "a key that JSON does not have"},
+        {memoryview(b"a"): "a key of which marshal copies the bytes"},
         {"a": collections.OrderedDict(b=1)},
-        {"a": 1 << 300},
-        [1 << 300],
+        {"a": 1 << 64},
+        [-1 << 64],
         [print],
         {"a": print.__class__},
         {"a": (lambda: None).__code__},
@@ -100,7 +104,9 @@ def test_what_may_have_files_is_left_to_those_who_look_for_them(value):
     assert plain_copy(value, LIMIT) is None
 
 
-@pytest.mark.parametrize("value", [["x" * 60, "y" * 60], {"a": "x" * 101}, {"a": {"b": ["x" * 101]}}, [0] * 101])
+@pytest.mark.parametrize(
+    "value", [["x" * 60, "y" * 60], {"a": "x" * 101}, {"a": {"b": ["x" * 101]}}, {"x" * 101: 1}, [0] * 13]
+)
 def test_what_has_more_characters_than_anybody_looks_at_is_not_copied(value):
     assert plain_copy(value, 100) is None
 
@@ -113,7 +119,7 @@ def test_what_contains_itself_ends():
 
 def test_a_deep_nest_is_not_copied():
     deep: list[object] = []
-    for _ in range(values.FAST_DEPTH):
+    for _ in range(snapshots._MOST_DEPTH):
         deep = [deep]
     assert plain_copy(deep, LIMIT) is None
     assert plain_copy(deep[0], LIMIT) is not None
@@ -126,12 +132,41 @@ def test_what_appears_many_times_counts_each_time():
     assert plain_copy(wide, LIMIT) is None
 
 
-@pytest.mark.parametrize("item", ["\x00", 123456789, -0.1234567890123456e-200, True, None, [], {}, 1 << 255])
+@pytest.mark.parametrize("item", ["\x00", 123456789, -0.1234567890123456e-200, True, None, [], {}, 1 << 63])
 @pytest.mark.parametrize("spoiler", [float("nan")])
 def test_no_json_is_cut_for_being_longer_than_its_copy(item, spoiler):
-    value = [spoiler] + [item] * 390
+    value = [spoiler] + [item] * 9000
     text = snapshots.text(plain_copy(value, LIMIT))
-    assert json.loads(text)[1:] == [item] * 390
+    assert json.loads(text)[1:] == [item] * 9000
+
+
+def test_a_list_that_grows_all_the_time_is_copied_all_the_same():
+    endless = ["a"]
+
+    def grow(frame, event, arg):  # at each line, as another thread might
+        if len(endless) < 10_000:
+            endless.append("b")
+        return grow
+
+    before = sys.gettrace()
+    sys.settrace(grow)
+    try:
+        copy = plain_copy([endless], LIMIT)
+    finally:
+        sys.settrace(before)
+    assert type(copy) is bytes
+    assert len(endless) < 1000
+
+
+def test_a_mask_is_given_no_more_than_can_be_sent(sink):
+    seen = []
+    with new_client(
+        workspace_id="7", api_token="t", exporter=sink, mask=lambda text: seen.append(text) or text
+    ) as client, client.start_span("step", "custom") as span:
+        span.set_input(["\x00" * 1000] * 900)
+    assert max(map(len, seen)) == TEXT_BYTES + 1
+    (wire,) = sink.spans
+    assert "input" in wire["system_tags_string"]["cut_off"]
 
 
 def test_a_later_change_is_not_seen(client, sink):

@@ -393,6 +393,19 @@ def test_torn_at_any_byte_only_the_record_being_written_is_lost(whole, spool, fo
         assert left == ([path + ".aside"] if size < ends[0] and size != len(b"cozeloop spool 1\n") else [])
 
 
+def test_a_torn_file_of_which_all_the_rest_was_delivered_is_removed(whole, spool, folder):
+    path, data = whole
+    with open(path, "wb") as file:
+        file.write(data[:-1])
+    taken = spool.take()
+    taken.settle(taken.last(MANY, MANY)[1])
+    os.close(taken._fd)  # as if the process had ended here
+    taken = spool.take()
+    assert len(taken) == 0
+    taken.close()
+    assert files(folder) == []
+
+
 def test_a_byte_that_changed_costs_records_never_the_process(whole, spool, folder):
     path, data = whole
     good = {b'{"n":1}', b'{"n":2}', b'{"n":3}'}
