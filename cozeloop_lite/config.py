@@ -202,7 +202,7 @@ def workspace_id(argument: str | None) -> str:
 
 
 def workspace_and_api(argument: str | None, make_api: Callable[[], Api]) -> tuple[str, Api]:
-    """The workspace, and what needs a token. When both are missing, one error says so: they are set in one go."""
+    """The workspace, and what ``make_api`` makes, which needs a token. When both are missing, one error says so."""
     try:
         workspace = workspace_id(argument)
     except errors.PropertyUnprovidedError as missing:

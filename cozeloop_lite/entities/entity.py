@@ -235,8 +235,8 @@ def mold(entity: Entity) -> Callable[[], Any]:
     is called for each of them.
     """
     parts = [entity]
-    places: list[tuple[int, str, Any]] = []  # the attribute of a part, and the part or parts that belong there
-    others: list[tuple[int, str, Any]] = []  # the same with what consists of no parts
+    places: list[tuple[int, str, Any]] = []  # (part, its attribute, the part or slice of parts), by number
+    others: list[tuple[int, str, Any]] = []  # (part, its attribute, a value that is copied as such)
     for number, part in enumerate(parts):  # which grow meanwhile
         for name in _inner_names(part):
             value = part.__dict__[name]

@@ -177,8 +177,6 @@ class StandInServer:
         except Refusal as refusal:
             self.store.count(str(refusal.code))
             reason = refusal.extra.get("invalid_param")
-            if not headers.get("Authorization"):  # the platform only says "Service Internal Error"
-                reason = "the request has no token"
             said = f"{refusal.msg}: {reason}" if reason else refusal.msg
             self._say(f"refused {path}: {refusal.code} {escape(said, _MAX_SAID)}")
             return stream_refusal(refusal) if opened else json_answer({"code": refusal.code, "msg": refusal.msg})
@@ -196,7 +194,7 @@ class StandInServer:
 
     def _check_token(self, authorization: str) -> None:
         if not authorization:
-            raise Refusal(codes.INTERNAL, "Service Internal Error")
+            raise Refusal(codes.INTERNAL, "Service Internal Error", {"invalid_param": "the request has no token"})
         token = authorization[7:] if authorization.startswith("Bearer ") else authorization  # contract 1.2: bare works
         if not self._guard.is_token(token):
             raise Refusal(codes.NO_ACCESS, "no access permission")

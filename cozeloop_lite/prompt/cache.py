@@ -35,7 +35,7 @@ class Entry:
         self._mold: Callable[[], Prompt] | None = None
 
     def copy(self) -> Prompt:
-        """A copy for a caller; from a mold, which takes less than half the time of copying the prompt anew."""
+        """A copy for a caller, from a mold."""
         if self._mold is None:
             from ..entities.entity import mold
 

@@ -61,8 +61,7 @@ class Refresher:
 
     def attend(self) -> None:
         """To be called whenever a prompt is got: starts the thread, and wakes it when a round is overdue."""
-        steady, wall = self._late  # as in _overdue(); to call it would be 1 % of a get
-        if not self._running or self._steady() > steady or self._wall() > wall:
+        if not self._running or self._overdue():
             process.check_fork()
             self._start()
             self._wake()
@@ -83,6 +82,7 @@ class Refresher:
             thread.join(STOP_SECONDS)
 
     def _overdue(self) -> bool:
+        """Whether a round should have begun an interval ago."""
         steady, wall = self._late
         return self._steady() > steady or self._wall() > wall
 

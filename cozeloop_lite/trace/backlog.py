@@ -197,7 +197,7 @@ class Backlog(Uploads):
         self.replay_lost += len(records) - len(young) + refused
         if not files:
             return TAKEN
-        # What else is in this file need not wait for them, where there is room to put them elsewhere.
+        # The files that are left go into another spool file, if there is room: what else is in this one need not wait.
         self._look_at = self._machine.monotonic() + LOOK_SECONDS
         return TAKEN if self._write(files) else AGAIN
 

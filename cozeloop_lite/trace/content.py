@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def snapshot(span: Span, field: str, value: Any) -> str | bytes | None:
     """A copy of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span.
 
-    Its text, or what :func:`snapshots.text` makes that of on the daemon thread.
+    It is text, or bytes that :func:`snapshots.text` turns into text on the thread that sends; None for None.
     """
     limit = chars = span._owner.text_chars
     extra = span._extra

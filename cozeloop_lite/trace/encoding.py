@@ -1,4 +1,6 @@
-"""A finished span becomes the JSON that the platform takes. Pure functions, run on the daemon thread.
+"""A finished span becomes the JSON that the platform takes, on the thread that sends.
+
+Between spans only the JSON of names and types is kept, which come again and again.
 
 What the server would cut, drop or zero in silence is cut here, on character boundaries, and named in the system tag
 ``cut_off`` (contract backend.md 2.2 and 2.3, siblings.md 2.4 to 2.6).

@@ -15,7 +15,7 @@ from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .isolation import isolate
 from .machine import REAL, Machine
-from .uploads import Upload, Uploads
+from .uploads import AT_ONCE, Upload, Uploads
 from .verdicts import (
     AGAIN,
     BAD_SPAN,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     # A span on its way, its JSON, and its files by their keys. An object takes four times as long to make.
     Encoded = Tuple[Span, bytes, "dict[str, bytes]"]
 
-AT_ONCE = 0.01  # seconds
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
 LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Machine:
-    """The real ones: names of the modules ``time`` and ``threading``, which mean what they mean there."""
+    """The real ones: mostly names of the modules ``time`` and ``threading``, which mean what they mean there."""
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
@@ -30,7 +30,8 @@ class Machine:
         """Run ``function`` on a thread that nobody knows of, and do not wait for its first turn.
 
         Raises:
-            RuntimeError: no thread can be started, or (CPython 3.12) a sub-interpreter would have to wait for it.
+            RuntimeError: no thread can be started, or (from CPython 3.12 on, in some sub-interpreters) none that is a
+                daemon.
         """
         allowed = getattr(_thread, "daemon_threads_allowed", None)
         if allowed is not None and not allowed():

@@ -1,7 +1,8 @@
 """The snapshot of an input or output: taken at once on the caller's thread, turned into JSON on the daemon thread.
 
-A value of nothing but dicts, lists, texts and numbers is copied by ``marshal``, which takes a third of the time of its
-JSON (two messages: 0.5 µs and 1.4) and runs no code of the program. What is not that plain becomes JSON at once.
+A value of nothing but dicts, lists, texts and numbers is looked through once and then copied by ``marshal``. Two short
+messages cost the caller 2.4 µs, where their JSON costs 4.1; twenty of 500 characters 12 and 50. No code of the program
+runs. What is not that plain becomes JSON at once.
 """
 
 from __future__ import annotations
@@ -14,32 +15,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MOST_CHARS = 1 << 20
+_MAX_CHARS = 1 << 20
 _ITEM_CHARS = 8  # what each item counts for, besides its text: about its size in the copy
-_MOST_DEPTH = 50  # the JSON is made on a thread whose stack may be small: 64 KiB are enough for 100
-_MOST_INT = 1 << 64
+_MAX_DEPTH = 50  # levels: the JSON is made on a thread whose stack may be small; 64 KiB are enough for 100
+_MAX_INT = 1 << 64
 _VERSION = 2  # of the format: later ones look for what is the same, which takes a fifth more time
-_LONGEST = 8  # characters of JSON for a byte of the copy, at most
+_CHARS_PER_BYTE = 8  # of JSON, for a byte of the copy, at most
 _WEIGHTLESS = frozenset([float, bool, type(None)])
 _HOLD_PARTS = frozenset(["content", "parts", "message"])  # the fields of messages in which there may be files
 
 
 def plain_copy(value: Any, limit: int) -> bytes | None:
-    """A copy of a dict or list that is plain, has no files, and less than ``limit`` characters; else None.
+    """A copy of a dict or list that is plain, not deep, without files, of less than ``limit`` characters; else None.
 
-    Plain are exactly the types of JSON: for others, ``marshal`` may have a form of its own. All of that is seen on one
-    way through the value, for the caller waits: 1 µs for two messages. Never raises.
+    Plain are exactly the types of JSON: for others, ``marshal`` may have a form of its own. One way through the value
+    finds all of that out, for the caller waits. Never raises.
     """
-    if limit > _MOST_CHARS:
-        limit = _MOST_CHARS
+    if limit > _MAX_CHARS:
+        limit = _MAX_CHARS
     level = [value]
     try:
-        for _ in range(_MOST_DEPTH):
+        for _ in range(_MAX_DEPTH):
             inner: list[Any] = []
             for container in level:
                 limit -= _ITEM_CHARS * len(container)
                 if limit < 0:
                     return None
+                # The two loops are one, written twice: to go through a list as pairs with an empty key takes a quarter
+                # to three quarters more time.
                 if type(container) is dict:
                     for key, item in container.items():
                         if type(key) is not str:
@@ -52,7 +55,7 @@ def plain_copy(value: Any, limit: int) -> bytes | None:
                             if key in _HOLD_PARTS:
                                 return None
                             inner.append(item)
-                        elif kind not in _WEIGHTLESS and not (kind is int and -_MOST_INT < item < _MOST_INT):
+                        elif kind not in _WEIGHTLESS and not (kind is int and -_MAX_INT < item < _MAX_INT):
                             return None
                 else:
                     for item in container.copy():  # another thread may append for ever
@@ -61,7 +64,7 @@ def plain_copy(value: Any, limit: int) -> bytes | None:
                             limit -= len(item)
                         elif kind is dict or kind is list:
                             inner.append(item)
-                        elif kind not in _WEIGHTLESS and not (kind is int and -_MOST_INT < item < _MOST_INT):
+                        elif kind not in _WEIGHTLESS and not (kind is int and -_MAX_INT < item < _MAX_INT):
                             return None
             if not inner:
                 return marshal.dumps(value, _VERSION) if limit >= 0 else None
@@ -74,5 +77,5 @@ def plain_copy(value: Any, limit: int) -> bytes | None:
 def text(snapshot: str | bytes | None) -> str:
     """The text that a snapshot stands for; "" for none."""
     if type(snapshot) is bytes:
-        return values.plain_text(marshal.loads(snapshot), _LONGEST * len(snapshot))
+        return values.plain_text(marshal.loads(snapshot), _CHARS_PER_BYTE * len(snapshot))
     return snapshot or ""  # type: ignore[return-value]  # not bytes

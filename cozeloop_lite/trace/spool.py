@@ -1,8 +1,8 @@
 """What could not be delivered is kept in files, which the next client on this machine sends. Opt-in: ``spool_dir``.
 
 A file has one writer, which appends whole records and holds a lock on the file as long as it lives. Whoever gets the
-lock of a file that nobody writes any more may send it, one process at a time, from its end, and cuts off what was
-accepted, or marks it where it stands before something that was not. So a process that is killed, at any byte, loses at
+lock of a file that nobody writes any more may send it, one process at a time, from its end. What was accepted is cut
+off, or, while something next to it was not, marked as done with. So a process that is killed, at any byte, loses at
 most the record it was writing, and what was accepted is not sent again. What cannot be read is set aside, never fatal.
 Files hold what the spans hold: their owner alone can read them, and no token is in them.
 """

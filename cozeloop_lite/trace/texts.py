@@ -1,6 +1,6 @@
 """The texts of a span as they are sent: masked, cut to whole characters, and the files that go in their place.
 
-Pure functions of a finished span, run on the daemon thread.
+Run on the thread that sends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .encoding import Limits
     from .span import Span
 
-_quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
+quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
 
 
 def cut(text: str, limit: int, name: str, cut_off: list[str]) -> str:
@@ -59,9 +59,9 @@ def text_json(text: str, limit: int, name: str, cut_off: list[str]) -> bytes:
     if len(text) * 4 > limit:
         text = cut(text, limit, name, cut_off)
     try:
-        return _quote(text).encode()
+        return quote(text).encode()
     except UnicodeEncodeError:
-        return _quote(clean(text)).encode()
+        return quote(clean(text)).encode()
 
 
 class Content:

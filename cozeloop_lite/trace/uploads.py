@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .pace import Pace
 
-AT_ONCE = 0.01  # seconds
+AT_ONCE = 0.01  # seconds; not 0, which says that it arrived
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
 LOST = "%d files could not be uploaded in time: they are lost"
 

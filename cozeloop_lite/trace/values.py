@@ -1,9 +1,9 @@
-"""A value becomes a snapshot: text that later changes to the value cannot touch.
+"""A value becomes text that later changes to the value cannot touch.
 
-This is the one thing the caller's thread pays for. ``str`` is taken as it is; everything else becomes compact JSON
-with non-ASCII kept, as fast as the standard library's C encoder goes. What that encoder refuses (cycles, NaN, odd
-keys, objects, huge numbers) goes a slower way that always ends: no value raises, and none costs more than about as much
-work as the text that can be sent of it.
+This is what the caller's thread pays for tags, and for an input or output that is not plain (for plain ones see
+snapshots.py). ``str`` is taken as it is; everything else becomes compact JSON with non-ASCII kept, as fast as the
+standard library's C encoder goes. What that encoder refuses (cycles, NaN, odd keys, objects, huge numbers) goes a
+slower way that always ends: no value raises, and none costs more than about as much work as the text that can be sent.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def to_text(value: Any, limit: int) -> str | None:
 
 
 def plain_text(value: Any, limit: int) -> str:
-    """:func:`to_text` of a dict or list that was looked through before, and has no objects in it."""
+    """The text of what :func:`snapshots.plain_copy` found plain: as :func:`to_text`, without looking again."""
     try:
         return _encode(value)
-    except Exception:  # noqa: BLE001 - NaN, or a key that JSON does not have
+    except Exception:  # noqa: BLE001 - NaN or infinity, which JSON does not have
         return _slow_text(value, limit)
 
 

@@ -1,17 +1,16 @@
 """Tags as they are sent: at most 50 of a span, each under its type, as JSON; and the system tags beside them.
 
-Pure functions, run on the daemon thread (contract backend.md 2.2 and 2.3, siblings.md 2.4 to 2.6).
+Run on the thread that sends. Between spans only the JSON of keys is kept (contract backend.md 2.2 and 2.3, siblings.md
+2.4 to 2.6).
 """
 
 from __future__ import annotations
-
-import json
 
 from .. import __version__, logger
 from . import values
 from .span import RUNTIME_KEYS
 from .tags import COUNT_TAGS, FIRST_TAGS, MAX_TAGS
-from .texts import clean, cut
+from .texts import clean, cut, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _TAGS = '"tags_string":{%s},"tags_long":{%s},"tags_double":{%s},"tags_bool":{%s}
 _SYSTEM_TAGS = '"system_tags_string":{%s},"system_tags_long":{%s},"system_tags_double":{%s}'
 
 _json = values.encoder(None)
-_quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
 
 # The keys that are sent as they are, each with its JSON and a colon: programs set the same few again and again.
 _names: dict[str, str] = {}
@@ -86,9 +84,9 @@ def system_tags_json(extra: dict[str, Any], limits: Limits, cut_off: list[str]) 
     strings, longs, doubles, bools = _typed(tags, limits, VALUE_BYTES, cut_off)
     for name, colon, value in (member.rpartition(":") for member in bools):  # which have no other place
         strings.append('%s%s"%s"' % (name, colon, value))
-    strings.append('"runtime":' + _quote(_runtime(runtime or {}, limits.scene, cut_off)))
+    strings.append('"runtime":' + quote(_runtime(runtime or {}, limits.scene, cut_off)))
     if cut_off:
-        strings.append('"cut_off":' + _quote(_listed(cut_off)))
+        strings.append('"cut_off":' + quote(_listed(cut_off)))
     return _as_utf8(_SYSTEM_TAGS % (",".join(strings), ",".join(longs), ",".join(doubles)))
 
 
@@ -129,13 +127,13 @@ def _typed(
                 value = limits.masked(value)
             if len(value) * 4 > value_bytes:
                 value = cut(value, value_bytes, key, cut_off)
-            strings.append(name + _quote(value))
+            strings.append(name + quote(value))
         elif kind is float and value - value == 0:  # neither NaN nor infinite, which JSON does not have
             doubles.append(name + repr(value))
         elif kind is bool:
             bools.append(name + ("true" if value else "false"))
         elif value is not None:
-            strings.append(name + _quote(cut(_number_text(value), value_bytes, key, cut_off)))
+            strings.append(name + quote(cut(_number_text(value), value_bytes, key, cut_off)))
     return strings, longs, doubles, bools
 
 
@@ -157,6 +155,7 @@ def _sendable(given: str, tags: Container[str], shortened: set[str], cut_off: li
 
 
 def _as_utf8(fields: str) -> bytes:
+    """As :func:`texts.text_json` ends, which does it itself to save a call for each text."""
     try:
         return fields.encode()
     except UnicodeEncodeError:
@@ -164,7 +163,7 @@ def _as_utf8(fields: str) -> bytes:
 
 
 def _named(key: str) -> str:
-    name: str = _quote(key) + ":"
+    name: str = quote(key) + ":"
     if len(_names) >= _MAX_NAMES:  # keys that are made up, of ids perhaps
         _names.clear()
     _names[key] = name
@@ -192,7 +191,7 @@ def usual_system_tags(scene: str) -> bytes:
     """The fields with the system tags of a span of which nothing was cut, and that has none set; ``b""`` if none is."""
     cut_off: list[str] = []
     runtime = _runtime({}, scene, cut_off)
-    return b"" if cut_off else _as_utf8(_SYSTEM_TAGS % ('"runtime":' + _quote(runtime), "", ""))
+    return b"" if cut_off else _as_utf8(_SYSTEM_TAGS % ('"runtime":' + quote(runtime), "", ""))
 
 
 def _runtime(given: dict[str, Any], scene: str, cut_off: list[str]) -> str:

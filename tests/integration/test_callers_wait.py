@@ -1,7 +1,7 @@
-"""No call of a span waits for anything: neither for the thread that sends, nor for a turn of its own.
+"""No call of a span puts its thread to sleep, not even the one that has the thread that sends started.
 
 Within the program of the test no thread is made to give up the interpreter, so that a call which sleeps does so of its
-own accord; the operating system counts how often. What the first span of a process loads is loaded beforehand.
+own accord; the operating system counts how often. What a first span loads was loaded by another client before.
 """
 
 from __future__ import annotations

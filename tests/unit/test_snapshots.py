@@ -119,7 +119,7 @@ def test_what_contains_itself_ends():
 
 def test_a_deep_nest_is_not_copied():
     deep: list[object] = []
-    for _ in range(snapshots._MOST_DEPTH):
+    for _ in range(snapshots._MAX_DEPTH):
         deep = [deep]
     assert plain_copy(deep, LIMIT) is None
     assert plain_copy(deep[0], LIMIT) is not None
