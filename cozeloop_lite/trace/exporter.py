@@ -245,7 +245,7 @@ class SpanExporter:
         self._patient = False  # whether it was the server that named the time
 
     def _young(self, batch: list[Encoded], queue: SendQueue) -> list[Encoded]:
-        oldest_ns = int((self._machine.time() - MAX_AGE_SECONDS) * 1e9)
+        oldest_ns = (self._machine.time() - MAX_AGE_SECONDS) * 1e9
         old = [span for span, _, _ in batch if span._start_ns < oldest_ns]
         if not old:
             return batch
