@@ -21,6 +21,7 @@ WAIT_SECONDS = 60
 START = """
 import os, signal, sys, threading, time
 from cozeloop_lite import new_client, start_span, signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
 client = new_client()
 
 def stay():
