@@ -1,6 +1,6 @@
-"""Where the token of a request comes from: the user gave it, or an OAuth application gets it when it is needed.
+"""The token that an OAuth application gets when it is needed.
 
-A granted token is asked for once, however many need it, kept, and renewed before it expires. With which proof is in
+It is asked for once, however many need it, kept, and renewed before it expires. With which proof is in
 :mod:`.oauth`; how a request is made is no matter here, either: the function that makes it is handed in.
 """
 
@@ -10,6 +10,7 @@ import threading
 from time import monotonic, time
 
 from .. import config, errors, logger, process
+from .tokens import REFUSED_PAUSE_SECONDS, without_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ EARLY_SECONDS = 60  # before it expires a token is renewed, contract siblings.md
 SKEW_SECONDS = 60  # how much a token may seem to have expired when it is granted, before the clock is to blame
 PAUSE_SECONDS = 1.0  # after a failed request for a token, whose error is the answer to all who ask meanwhile
 EARLY_PAUSE_SECONDS = 10.0  # the same while the old token is still good
-REFUSED_PAUSE_SECONDS = 10.0  # a token that replaced a refused one is not itself replaced sooner
 
 _FIRST_TIMESTAMP = 1_000_000_000  # what is below is no point in time but a number of seconds
 _CHECK = (
@@ -38,38 +38,6 @@ _REFUSED = (
     "The token was granted to the OAuth application %s and is refused all the same: check which permissions the "
     "application has, and for which workspaces."
 )
-
-
-class GivenToken:
-    """A token of the user's, or a function that returns one and is called for each request."""
-
-    def __init__(self, token: str | Callable[[], str]) -> None:
-        self._token = token
-
-    def key(self) -> Any:
-        """Equal for equal settings."""
-        return config.comparable(self._token)
-
-    def token(self, seconds: float) -> str:
-        """The token. Raises ``AuthInfoRequiredError`` when the function fails, or returns what is none."""
-        if isinstance(self._token, str):
-            return self._token
-        try:
-            given = self._token()
-        except Exception as problem:
-            # Without its words, in which a secret may stand; they are in __cause__.
-            raise errors.AuthInfoRequiredError(
-                "the function given as api_token failed: %s" % type(problem).__name__
-            ) from problem
-        return config.checked_token(given, "the function given as api_token returned")
-
-    def invalidate(self, token: str) -> bool:
-        """The platform refused ``token``, and there is no other."""
-        return False
-
-    def refusal(self, error: errors.AuthenticationError) -> errors.RemoteServiceError:
-        """The error as it is: what it advises is for such tokens."""
-        return error
 
 
 class AccessToken:
@@ -226,14 +194,6 @@ class _Failure:
         """Raise it, unless it is a timeout: that is one of whoever asked, and who comes next may have more time."""
         if self._error is not None and not isinstance(self._error, errors.RequestTimeoutError):
             raise without_frames(self._error)
-
-
-def without_frames(error: errors.LoopError) -> errors.LoopError:
-    """A copy: an error that was raised comes with frames, and in those there may be a JWT."""
-    with process.loading():
-        import copy  # here: most programs, whose token is given, do not need it
-
-    return copy.copy(error)
 
 
 def _token(answer: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Which of the ways to a token a client takes, by its settings; and a token function that is not called each time.
 
-All ways have the methods of :class:`.auth.GivenToken`: ``token``, ``invalidate``, ``refusal`` and ``key``.
+All ways have the methods of :class:`GivenToken`: ``token``, ``invalidate``, ``refusal`` and ``key``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import threading
 from time import monotonic, time
 
 from .. import config, errors, logger, process
-from .auth import REFUSED_PAUSE_SECONDS, GivenToken, without_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +16,51 @@ if TYPE_CHECKING:
 
     from .oauth import OAuthApp
 
+REFUSED_PAUSE_SECONDS = 10.0  # a token that replaced a refused one is not itself replaced sooner
+
 _CLIENT_ID = ("jwt_oauth_client_id", config.ENV_JWT_OAUTH_CLIENT_ID)
 _KEY_ID = ("jwt_oauth_public_key_id", config.ENV_JWT_OAUTH_PUBLIC_KEY_ID)
 _PRIVATE_KEY = ("jwt_oauth_private_key", config.ENV_JWT_OAUTH_PRIVATE_KEY)
+
+
+class GivenToken:
+    """A token of the user's, or a function that returns one and is called for each request."""
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        self._token = token
+
+    def key(self) -> Any:
+        """Equal for equal settings."""
+        return config.comparable(self._token)
+
+    def token(self, seconds: float) -> str:
+        """The token. Raises ``AuthInfoRequiredError`` when the function fails, or returns what is none."""
+        if isinstance(self._token, str):
+            return self._token
+        try:
+            given = self._token()
+        except Exception as problem:
+            # Without its words, in which a secret may stand; they are in __cause__.
+            raise errors.AuthInfoRequiredError(
+                "the function given as api_token failed: %s" % type(problem).__name__
+            ) from problem
+        return config.checked_token(given, "the function given as api_token returned")
+
+    def invalidate(self, token: str) -> bool:
+        """The platform refused ``token``, and there is no other."""
+        return False
+
+    def refusal(self, error: errors.AuthenticationError) -> errors.RemoteServiceError:
+        """The error as it is: what it advises is for such tokens."""
+        return error
+
+
+def without_frames(error: errors.LoopError) -> errors.LoopError:
+    """A copy: an error that was raised comes with frames, and in those there may be a JWT."""
+    with process.loading():
+        import copy  # here: most programs, whose token is given, do not need it
+
+    return copy.copy(error)
 
 
 class OAuthSettings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import config, errors
-from ..api import auth, tokens
+from ..api import tokens
 from ..api.client import ApiClient
 from . import settings
 from .report import FAILED, OK, Report, Step
@@ -114,4 +114,4 @@ def _token_of(api: ApiClient) -> Any:
     source = api._auth
     if isinstance(source, tokens.CachedToken):
         source = source._given
-    return source._token if isinstance(source, auth.GivenToken) else None
+    return source._token if isinstance(source, tokens.GivenToken) else None

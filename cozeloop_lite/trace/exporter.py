@@ -13,7 +13,6 @@ from .account import SPOOLED, UNANSWERED
 from .box import FULL
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
-from .isolation import isolate
 from .machine import REAL, Machine
 from .uploads import AT_ONCE, Upload, Uploads
 from .verdicts import (
@@ -139,6 +138,8 @@ class SpanExporter:
     def _deliver(self, batch: list[Encoded], queue: SendQueue) -> None:
         verdict, batch = self._try(batch, queue)
         if verdict == BAD_SPAN:
+            with process.loading():
+                from .isolation import isolate  # here: servers rarely refuse a span
             isolate(batch, lambda part: self._try(part, queue), lambda part: self._refused(part, queue))
 
     def _refused(self, batch: list[Encoded], queue: SendQueue) -> None:

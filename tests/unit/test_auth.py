@@ -9,6 +9,7 @@ import pytest
 
 from cozeloop_lite import errors
 from cozeloop_lite.api import auth, oauth
+from cozeloop_lite.api.tokens import GivenToken
 from support.private_keys import RSA, RSA_PEM, verified
 
 
@@ -367,18 +368,18 @@ def test_a_failing_signer_fails_the_call_and_only_the_call(platform):
 
 
 def test_a_given_token_is_what_it_is_and_a_function_is_called_for_each_request():
-    assert auth.GivenToken("given").token(1) == "given"
+    assert GivenToken("given").token(1) == "given"
     numbers = iter(range(9))
-    changing = auth.GivenToken(lambda: "Bearer token-%d " % next(numbers))
+    changing = GivenToken(lambda: "Bearer token-%d " % next(numbers))
     assert [changing.token(1) for _ in range(3)] == ["token-0", "token-1", "token-2"]
 
 
 def test_a_given_token_that_is_refused_has_no_replacement():
-    given = auth.GivenToken("given")
+    given = GivenToken("given")
     problem = errors.AuthenticationError(401, 4100, "words")
     assert not given.invalidate("given")
     assert given.refusal(problem) is problem
-    assert given.key() == auth.GivenToken("given").key() != auth.GivenToken("other").key()
+    assert given.key() == GivenToken("given").key() != GivenToken("other").key()
 
 
 # -- many at once -----------------------------------------------------------------------------------------------------
