@@ -245,13 +245,11 @@ class Span(SpanContext):
 
     def set_input_tokens(self, input_tokens: int) -> None:
         """The tag ``input_tokens``. ``tokens`` becomes the sum of both unless it is set."""
-        if self._recording:
-            tags.put(self, "input_tokens", input_tokens)
+        self._set_one("input_tokens", input_tokens)
 
     def set_output_tokens(self, output_tokens: int) -> None:
         """The tag ``output_tokens``."""
-        if self._recording:
-            tags.put(self, "output_tokens", output_tokens)
+        self._set_one("output_tokens", output_tokens)
 
     def set_start_time_first_resp(self, start_time_first_resp: int) -> None:
         """When the first token arrived, in µs since the epoch. ``latency_first_resp`` follows from it."""
