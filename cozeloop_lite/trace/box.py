@@ -20,7 +20,6 @@ BATCH_BYTES = 4 * 1024 * 1024  # of a batch, unless one item has more; when that
 NEVER = 1 << 62
 FULL = "the queue is full: spans are dropped until the server has taken those that wait"
 CROWDED = 0.75  # of what may wait
-PACK_FROM = 5000  # items that wait; below that, a collection takes 2 ms for them and packing would cost more
 
 
 class Box:
@@ -32,7 +31,6 @@ class Box:
         batch_count: how many items make a batch.
         keep: ``keep(items)`` puts items that would be lost where another process finds them; returns those it could.
         machine: where the lock comes from.
-        packing: ``pack(item)`` gives what waits in its place while there are many, and ``unpack`` the item again.
     """
 
     def __init__(
@@ -42,10 +40,7 @@ class Box:
         batch_count: int,
         keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
-        packing: Any = None,
     ) -> None:
-        self._pack_from = NEVER if packing is None else PACK_FROM
-        self._packing = packing
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._batch_count = batch_count
@@ -87,8 +82,6 @@ class Box:
         # Before CPython 3.10 two threads at once may lose one of these additions. The sum only serves the bound, and
         # starts anew whenever the box runs empty.
         self._bytes_in += size
-        if len(items) >= self._pack_from:
-            item = self._packing.pack(item)
         items.append((item, size))
         if not self._ready:
             self._get_ready()
@@ -157,19 +150,19 @@ class Box:
     def _take_batch(self) -> list[tuple[Any, int]]:
         """Take the next batch in hand; there is none in hand yet."""
         batch: list[tuple[Any, int]] = []
-        taken: dict[int, int] = {}
+        items = self._items
         size = 0
         try:
-            while self._items and len(batch) < self._batch_count:
+            while len(batch) < self._batch_count:
                 try:
-                    if batch and size + self._items[0][1] > BATCH_BYTES:
-                        break
-                    entry = self._unpacked(self._items.popleft())
-                except IndexError:  # a signal handler in this very thread has taken the rest
+                    batch.append(items.popleft())
+                except IndexError:  # that is all; a signal handler in this very thread may have taken the rest
                     break
-                batch.append(entry)
-                size += entry[1]
-                taken[id(entry[0])] = taken.get(id(entry[0]), 0) + 1
+                size += batch[-1][1]
+                if size > BATCH_BYTES and len(batch) > 1:
+                    items.appendleft(batch.pop())
+                    break
+            taken = collections.Counter([id(item) for item, _ in batch])  # nearly always each once
             self._account.take(len(batch))
         except BaseException:  # Ctrl-C
             self._items.extendleft(reversed(batch))
@@ -177,9 +170,6 @@ class Box:
             raise
         self._batch, self._open = batch, taken  # no sooner: a signal handler that gives up on a batch wants it whole
         return batch
-
-    def _unpacked(self, entry: tuple[Any, int]) -> tuple[Any, int]:
-        return entry if self._packing is None else (self._packing.unpack(entry[0]), entry[1])
 
     def settle(self, items: Sequence[Any], lost: str = "") -> None:
         """``items``, which are in hand, are done with: delivered, or lost for the reason given. Takes the lock."""
@@ -239,7 +229,7 @@ class Box:
                 self._account.let_go(len(entries), in_hand=0)
                 if not entries:
                     return self._account.in_hand
-            items = [entry if keep is None else self._unpacked(entry)[0] for entry in entries]
+            items = [item for item, _ in entries]
             if not self._part_with(items, SHUTDOWN, keep):
                 keep = None  # what failed once need not be tried for all the others
 

@@ -47,7 +47,7 @@ def snapshot(span: Span, field: str, value: Any) -> str | bytes | None:
 
 
 def _without_files(span: Span, field: str, value: Any) -> Any:
-    lifter = media.Lifter(field, lambda: file_prefix(span))
+    lifter = media.Lifter(field, lambda: file_prefix(span._id, span._trace.id))
     try:
         value = lifter.lift(value)
     except Exception as problem:  # noqa: BLE001 - a foreign object that fails when it is looked at
@@ -87,6 +87,6 @@ def lighten(span: Span) -> None:
     span._output = span._output and snapshots.text(span._output)[:chars]
 
 
-def file_prefix(span: Span) -> str:
+def file_prefix(span_id: int, trace_id: int) -> str:
     """What the keys of a span's files begin with: unique in the workspace, and short (contract backend.md 2.6)."""
-    return "%016x%08x" % (span._id, span._trace.id & 0xFFFFFFFF)
+    return "%016x%08x" % (span_id, trace_id & 0xFFFFFFFF)

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from .span import Span
+    from .record import Record
 
 # Bytes of UTF-8, contract backend.md 2.3.
 NAME_BYTES = 1024
@@ -82,16 +82,16 @@ class Limits:
         return masked if isinstance(masked, str) else MASK_FAILED
 
 
-def encode(span: Span, limits: Limits, uploads: dict[str, bytes] | None = None) -> bytes:
+def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = None) -> bytes:
     """The JSON object of one finished span, in UTF-8, of at most ``MAX_SPAN_BYTES``.
 
     Its files are added to ``uploads``, by their keys.
     """
-    content = Content(span, limits)
+    content = Content(record, limits)
     if uploads is not None and content.uploads:
         uploads.update(content.uploads)
     while True:
-        data = _filled_in(span, limits, content)
+        data = _filled_in(record, limits, content)
         if len(data) <= MAX_SPAN_BYTES:
             return data
         limits = _narrower(limits, content, len(data))
@@ -109,33 +109,30 @@ def _narrower(limits: Limits, content: Content, size: int) -> Limits:
     return Limits(limits.workspace_id, limits.value_bytes, int(longest * 0.98 * room / texts_size), mask=limits.mask)
 
 
-def _filled_in(span: Span, limits: Limits, content: Content) -> bytes:
+def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
     """The object of one finished span."""
+    name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, _, _, _, _, more = record
     cut_off: list[str] = list(content.cut_off)
-    start_us = span._start_ns // 1000
-    duration_us = span._finish_us - start_us if span._finish_us else span._duration_ns // 1000
-    tags = tags_json(span, content.notes, limits, cut_off)
-    name = _label(span._name, "span_name", cut_off)
-    span_type = _label(span._span_type, "span_type", cut_off)
+    tags = tags_json(record, content.notes, limits, cut_off)
     shown_input = text_json(content.input, limits.text_bytes, "input", cut_off)
     shown_output = text_json(content.output, limits.text_bytes, "output", cut_off)
-    extra = span._extra or _NO_EXTRA
+    extra = more or _NO_EXTRA
     log_id = service_name = b'""'
     if extra:
         log_id = text_json(extra.get("log_id", ""), NAME_BYTES, "log_id", cut_off)
         service_name = text_json(extra.get("service_name", ""), NAME_BYTES, "service_name", cut_off)
     return _SPAN % (
-        start_us,
+        start_ns // 1000,
         log_id,
-        span._id,
-        b"%016x" % span._parent_id if span._parent_id else b"0",
-        span._trace.id,
-        duration_us if duration_us > 0 else 0,
+        span_id,
+        b"%016x" % parent_id if parent_id else b"0",
+        trace_id,
+        duration_ns // 1000 if duration_ns > 0 else 0,
         service_name,
         limits.workspace_json,
-        name,
-        span_type,
-        span._status,
+        _label(name, "span_name", cut_off),
+        _label(span_type, "span_type", cut_off),
+        status,
         shown_input,
         shown_output,
         text_json(content.storage, media.MAX_STORAGE_BYTES, "", cut_off) if content.storage else b'""',

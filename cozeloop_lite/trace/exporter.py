@@ -14,6 +14,7 @@ from .box import FULL
 from .encoding import MAX_SPAN_BYTES
 from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .machine import REAL, Machine
+from .record import NAME, PARENT_ID, START_NS
 from .uploads import AT_ONCE, Upload, Uploads
 from .verdicts import (
     AGAIN,
@@ -43,11 +44,11 @@ if TYPE_CHECKING:
     from .backlog import Backlog
     from .pace import Pace
     from .queue import SendQueue
-    from .span import Span
+    from .record import Record
     from .spool import Spool
 
     # A span on its way, its JSON, and its files by their keys. An object takes four times as long to make.
-    Encoded = Tuple[Span, bytes, "dict[str, bytes]"]
+    Encoded = Tuple[Record, bytes, "dict[str, bytes]"]
 
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
@@ -67,7 +68,7 @@ class SpanExporter:
         self,
         api: ApiClient,
         workspace_id: str,
-        encode: Callable[[Span, dict[str, bytes]], bytes],
+        encode: Callable[[Record, dict[str, bytes]], bytes],
         conf: TraceConfig,
         sink: Any = None,
         spool: Spool | None = None,
@@ -107,14 +108,14 @@ class SpanExporter:
         self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
         self._forget_failures()
 
-    def send(self, spans: list[Span], queue: SendQueue) -> None:
+    def send(self, spans: list[Record], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted. And tell of those without room."""
         self._tell_of_overflow(queue)
         if not queue.pace.time_left(self._timeout):
             queue.give_up(spans)
             return
         if self._processor is not None and spans:
-            self._tell(SPAN_ENTRY, False, len(spans), "", any(not span._parent_id for span in spans))
+            self._tell(SPAN_ENTRY, False, len(spans), "", _has_root(spans))
         chunk: list[Encoded] = []
         size = 0
         for span in spans:
@@ -144,7 +145,7 @@ class SpanExporter:
 
     def _refused(self, batch: list[Encoded], queue: SendQueue) -> None:
         if batch:
-            logger.error("the server refuses a span, which is lost: %r", batch[0][0]._name)
+            logger.error("the server refuses a span, which is lost: %r", batch[0][0][NAME])
             queue.settle(_spans(batch), REFUSED)
 
     def _try(self, batch: list[Encoded], queue: SendQueue) -> tuple[int, list[Encoded]]:
@@ -188,7 +189,7 @@ class SpanExporter:
                         return self._out_of_time(), batch
                     waits = self._patient
                     continue
-            body = b'{"spans":[' + b",".join([json for _, json, _ in batch]) + b"]}"
+            body = _body([json for _, json, _ in batch])
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
             if not seconds:
@@ -231,8 +232,8 @@ class SpanExporter:
         if self._backlog is not None:
             self._backlog.server_is_up(verdict not in (AGAIN, REFUSED_ALL))
         if self._processor is not None:
-            root = any(not span._parent_id for span in _spans(batch))
-            self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, self._machine.monotonic() - began)
+            root, seconds = _has_root(_spans(batch)), self._machine.monotonic() - began
+            self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, seconds)
         return verdict
 
     def _later(self, problem: BaseException) -> None:
@@ -247,7 +248,7 @@ class SpanExporter:
 
     def _young(self, batch: list[Encoded], queue: SendQueue) -> list[Encoded]:
         oldest_ns = (self._machine.time() - MAX_AGE_SECONDS) * 1e9
-        old = [span for span, _, _ in batch if span._start_ns < oldest_ns]
+        old = [span for span, _, _ in batch if span[START_NS] < oldest_ns]
         if not old:
             return batch
         logger.warn("spans that started over 23 h ago are dropped: the platform would drop them without a word")
@@ -278,7 +279,7 @@ class SpanExporter:
 
     # -- what cannot be delivered -----------------------------------------------------------------------------------
 
-    def keep(self, spans: list[Span]) -> list[Span]:
+    def keep(self, spans: list[Record]) -> list[Record]:
         """Put spans, and their files, into the spool; returns those for which there was room. Never raises."""
         batch = []
         for span in spans:
@@ -291,12 +292,12 @@ class SpanExporter:
 
     def _kept(self, batch: list[Encoded]) -> bool:
         return self._backlog is not None and self._backlog.keep(
-            [(span._start_ns // 1000, json, files) for span, json, files in batch]
+            [(span[START_NS] // 1000, json, files) for span, json, files in batch]
         )
 
     def _replay(self, spans: list[bytes], pace: Pace) -> int:
         """Send spans from the spool, once; the verdict."""
-        body = b'{"spans":[' + b",".join(spans) + b"]}"
+        body = _body(spans)
         pace.sends(len(body))
         seconds = pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
         if not seconds:
@@ -344,8 +345,16 @@ def _wait(attempt: int, problem: BaseException) -> tuple[float, bool]:
     return max(ids.source.fraction() * longest, named), named > 0
 
 
-def _spans(batch: list[Encoded]) -> list[Span]:
+def _spans(batch: list[Encoded]) -> list[Record]:
     return [span for span, _, _ in batch]
+
+
+def _has_root(spans: list[Record]) -> bool:
+    return any(not span[PARENT_ID] for span in spans)
+
+
+def _body(spans: list[bytes]) -> bytes:
+    return b'{"spans":[%b]}' % b",".join(spans)
 
 
 def _spans_of(body: bytes) -> Any:

@@ -29,8 +29,7 @@ class SendQueue(Sender):
     """A bounded queue that is sent by a daemon thread of its own.
 
     Args:
-        send, max_count, max_bytes, batch_count, aside, keep, machine, packing: see
-            :class:`~cozeloop_lite.trace.sender.Sender`.
+        send, max_count, max_bytes, batch_count, aside, keep, machine: see :class:`~cozeloop_lite.trace.sender.Sender`.
         shutdown_timeout: seconds that :meth:`close`, and the exit of the interpreter, take at most.
     """
 
@@ -44,10 +43,9 @@ class SendQueue(Sender):
         aside: Uploads | None = None,
         keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
-        packing: Any = None,
     ) -> None:
         self._shutdown_timeout = shutdown_timeout
-        super().__init__(send, max_count, max_bytes, batch_count, aside, keep, machine, packing)
+        super().__init__(send, max_count, max_bytes, batch_count, aside, keep, machine)
         process.on_fork(self)
         process.on_exit(self)
 

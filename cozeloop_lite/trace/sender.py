@@ -31,7 +31,7 @@ class Sender(Box):
     Args:
         send: ``send(items, sender)`` calls ``sender.settle()`` or ``sender.give_up()`` for every item, keeps to
             ``sender.pace`` and tells it what it hears; it runs on one thread at a time.
-        max_count, max_bytes, batch_count, keep, machine, packing: see :class:`~cozeloop_lite.trace.box.Box`.
+        max_count, max_bytes, batch_count, keep, machine: see :class:`~cozeloop_lite.trace.box.Box`.
         aside: work of another kind that the items bring, done one step at a time between two batches.
     """
 
@@ -44,11 +44,10 @@ class Sender(Box):
         aside: Uploads | None = None,
         keep: Callable[[list[Any]], list[Any]] | None = None,
         machine: Machine = REAL,
-        packing: Any = None,
     ) -> None:
         self._send = send
         self._aside = aside or Uploads(lambda upload, pace: 0, 0, machine)
-        super().__init__(max_count, max_bytes, batch_count, keep, machine, packing)
+        super().__init__(max_count, max_bytes, batch_count, keep, machine)
 
     def _on_fork(self) -> None:
         """Begin with nothing, not even a thread: that of a parent process stayed there."""

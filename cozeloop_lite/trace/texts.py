@@ -14,10 +14,10 @@ from .content import file_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Container, Mapping, Sequence
+    from typing import Any, Container, Mapping, Sequence
 
     from .encoding import Limits
-    from .span import Span
+    from .record import Record
 
 quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
 
@@ -73,21 +73,21 @@ class Content:
     notes: Sequence[str] = ()
     cut_off: Sequence[str] = ()
 
-    def __init__(self, span: Span, limits: Limits) -> None:
-        self.input = snapshots.text(span._input)
-        self.output = snapshots.text(span._output)
-        if span._extra is not None or limits.mask is not None or limits.ultra_large_report:
+    def __init__(self, record: Record, limits: Limits) -> None:
+        _, _, trace_id, span_id, _, _, _, _, given, returned, _, _, extra = record
+        self.input = snapshots.text(given)
+        self.output = snapshots.text(returned)
+        if extra is not None or limits.mask is not None or limits.ultra_large_report:
             texts = {"input": self.input, "output": self.output}
-            self._prepare(texts, span, limits)
+            self._prepare(texts, extra or {}, file_prefix(span_id, trace_id), limits)
             self.input, self.output = texts["input"], texts["output"]
 
-    def _prepare(self, texts: dict[str, str], span: Span, limits: Limits) -> None:
-        extra = span._extra or {}
+    def _prepare(self, texts: dict[str, str], extra: dict[str, Any], prefix: str, limits: Limits) -> None:
         noted: list[str] = []
         ultra = extra.get("ultra_large_report", limits.ultra_large_report)
         lifters = extra.get("files") or {}
         notes = extra.get("notes") or {}
-        files = media.Files(file_prefix(span)) if ultra or lifters else None
+        files = media.Files(prefix) if ultra or lifters else None
         if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at
             texts.update({field: text[: limits.text_chars] for field, text in texts.items()})
         if files is not None:

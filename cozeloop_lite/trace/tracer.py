@@ -15,8 +15,8 @@ from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
 from .encoding import Limits, encode
 from .exporter import SpanExporter
-from .packing import SpanPacking
 from .queue import SendQueue
+from .record import VALUES, record
 from .span import NOOP, Span, SpanOwner, to_micros
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ class Tracer:
             conf.mask,
         )
         self._exporter = SpanExporter(
-            api, workspace_id, lambda span, files: encode(span, limits, files), conf, exporter
+            api, workspace_id, lambda finished, files: encode(finished, limits, files), conf, exporter
         )
         self._owner = SpanOwner(
             self._finished,
@@ -78,7 +78,6 @@ class Tracer:
             shutdown_timeout=conf.shutdown_timeout,
             keep=self._exporter.keep if conf.spool_dir else None,
             aside=self._exporter.uploads,
-            packing=SpanPacking(self._owner),
         )
         self._sample_below = None if conf.sample_rate >= 1 else int(conf.sample_rate * (1 << _RATE_BITS))
         self._closed = False
@@ -236,16 +235,16 @@ class Tracer:
         if span._trace.sampled is False:
             self._owner.sampled_out.add()
             return
-        size = SPAN_BYTES
         heavy = content.weight(span)
         if heavy > LIGHT_BYTES and heavy > self._queue.room():
             content.lighten(span)  # better a span without its files than no span
             heavy = content.weight(span)
-        size += heavy
-        for value in list(span._tags.values()):  # in one step: another thread may still be writing
+        kept = record(span)
+        size = SPAN_BYTES + heavy
+        for value in kept[VALUES]:
             if type(value) is str:
                 size += len(value)
-        self._queue.put(span, size)
+        self._queue.put(kept, size)
 
 
 def _started(start_time: Any, now_ns: int, mono_ns: int) -> tuple[int, int]:

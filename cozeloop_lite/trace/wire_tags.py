@@ -9,7 +9,7 @@ from __future__ import annotations
 from .. import __version__, logger
 from . import values
 from .span import RUNTIME_KEYS
-from .tags import COUNT_TAGS, FIRST_TAGS, MAX_TAGS
+from .tags import FIRST_TAGS, MAX_TAGS
 from .texts import clean, cut, quote
 
 TYPE_CHECKING = False
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from typing import Any, Container, Sequence
 
     from .encoding import Limits
-    from .span import Span
+    from .record import Record
 
 # Bytes of UTF-8, contract backend.md 2.3.
 KEY_BYTES = 100
 VALUE_BYTES = 1024
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # of a whole number
-# What baggage, which is text, cannot be: fields of the span, and counts.
-_NOT_INHERITED = COUNT_TAGS | {"input", "output"}
 _OUR_SYSTEM_TAGS = frozenset(["runtime", "cut_off"])
 
 _TAGS = '"tags_string":{%s},"tags_long":{%s},"tags_double":{%s},"tags_bool":{%s}'
@@ -38,31 +36,25 @@ _names: dict[str, str] = {}
 _MAX_NAMES = 1000
 
 
-def tags_json(span: Span, notes: Sequence[str], limits: Limits, cut_off: list[str]) -> bytes:
-    """The fields with the tags of ``span``; ``notes`` say which files are not uploaded."""
-    strings, longs, doubles, bools = _typed(_bounded_tags(span, notes, cut_off), limits, limits.value_bytes, cut_off)
+def tags_json(record: Record, notes: Sequence[str], limits: Limits, cut_off: list[str]) -> bytes:
+    """The fields with the tags of a span; ``notes`` say which of its files are not uploaded."""
+    strings, longs, doubles, bools = _typed(_bounded_tags(record, notes, cut_off), limits, limits.value_bytes, cut_off)
     return _as_utf8(_TAGS % (",".join(strings), ",".join(longs), ",".join(doubles), ",".join(bools)))
 
 
-def _bounded_tags(span: Span, notes: Sequence[str], cut_off: list[str]) -> dict[str, Any]:
-    """At most 50 tags: inherited baggage, the span's own, what follows from them. The last ordinary ones give way."""
-    own = span._tags
-    if span._baggage:
-        tags: dict[str, Any] = {**span._baggage, **own}  # one C call: the program may still be writing
-        for key in _NOT_INHERITED.intersection(span._baggage):
-            if key not in own:
-                del tags[key]
-    else:
-        tags = own.copy()  # one C call, too
+def _bounded_tags(record: Record, notes: Sequence[str], cut_off: list[str]) -> dict[str, Any]:
+    """At most 50 tags: those that were set, and what follows from them. The last ordinary ones give way."""
+    _, _, _, _, _, start_ns, _, _, _, _, keys, tag_values, extra = record
+    tags: dict[str, Any] = dict(zip(keys, tag_values))
     if notes:
         tags["not_uploaded"] = "; ".join(notes)
     first_resp = tags.get("start_time_first_resp")
     if first_resp is not None and "latency_first_resp" not in tags:
-        tags["latency_first_resp"] = max(0, first_resp - span._start_ns // 1000)
+        tags["latency_first_resp"] = max(0, first_resp - start_ns // 1000)
     read, written = tags.get("input_tokens"), tags.get("output_tokens")
     if (read is not None or written is not None) and "tokens" not in tags:
         tags["tokens"] = (read or 0) + (written or 0)
-    left_out: list[str] = list(span._extra.get("left_out", ())) if span._extra else []
+    left_out: list[str] = list(extra.get("left_out", ())) if extra else []
     for key in reversed(list(tags)) if len(tags) > MAX_TAGS else ():
         if key not in FIRST_TAGS:
             del tags[key]

@@ -12,6 +12,7 @@ from cozeloop_lite import QueueConf, new_client
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.trace import exporter as exporter_module
 from cozeloop_lite.trace.machine import Machine
+from cozeloop_lite.trace.record import NAME
 from support.recording import (
     RecordingServer,
     close_early,
@@ -482,7 +483,7 @@ def test_a_span_that_cannot_be_encoded_costs_itself(server, connect, logged):
     encode = client.tracer._exporter._encode
 
     def choosy(span, *rest):
-        if span._name == "span 3":
+        if span[NAME] == "span 3":
             raise RuntimeError("no JSON for this one")
         return encode(span, *rest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cozeloop_lite.trace.account import QUEUE_FULL
 from cozeloop_lite.trace.pace import SECONDS_PER_BYTE, SILENT_SECONDS, UNREACHED_SECONDS
 from cozeloop_lite.trace.queue import MARGIN_SECONDS
+from cozeloop_lite.trace.record import START_NS
 from cozeloop_lite.trace.sender import POLL_SECONDS
 
 from .world import MOMENT, PASSING, REFUSING, REQUEST_BYTES, REQUEST_COUNT, World
@@ -285,7 +286,7 @@ class Schedule:
         latest = max(world.latest, simulation.wall)
         for number in world.kept - world.server.told:
             span = world.spans[number]
-            assert span.bad or latest - span._start_ns / 1e9 > 22 * HOUR, "span %d was kept in vain" % number
+            assert span.bad or latest - span[START_NS] / 1e9 > 22 * HOUR, "span %d was kept in vain" % number
         program.spawn(lambda: self._closes(program, 60.0))
         simulation.run(100)
         world.check_rest(program)

@@ -18,6 +18,7 @@ from cozeloop_lite.trace.account import QUEUE_FULL
 from cozeloop_lite.trace.events import SPAN_ENTRY
 from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.queue import SendQueue
+from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS
 
 from .simulation import Simulation, Thread
 
@@ -48,9 +49,10 @@ class Span:
         self.broken = broken  # it cannot be encoded
         self.files = {"%d/%d" % (number, index): b"f" * length for index, length in enumerate(files)}
         self.json = b'{"n":%d,"p":"%s"}' % (number, b"x" * (size * weight))
-        self._start_ns = int(started * 1e9)
-        self._parent_id = 0
-        self._name = "span"
+        self._fields = {NAME: "span", PARENT_ID: 0, START_NS: int(started * 1e9)}
+
+    def __getitem__(self, place):
+        return self._fields[place]
 
     def __deepcopy__(self, memo):
         return self
@@ -421,7 +423,7 @@ class World:
 
     def is_lost(self, span):
         """Whether the span will not even be sent."""
-        return span.broken or self.simulation.wall - span._start_ns / 1e9 > OLDEST
+        return span.broken or self.simulation.wall - span[START_NS] / 1e9 > OLDEST
 
     def freeze(self, seconds, wall_seconds):
         self.frozen += seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 
 from cozeloop_lite.trace.box import Box
@@ -143,30 +144,6 @@ def test_it_is_crowded_from_three_quarters_until_half_is_free():
     assert waiting.crowded()
 
 
-class Packing:
-    def pack(self, item):
-        return (item,)
-
-    def unpack(self, item):
-        return item[0] if type(item) is tuple else item
-
-
-def test_items_are_packed_once_many_wait_and_come_out_as_they_were(monkeypatch):
-    monkeypatch.setattr("cozeloop_lite.trace.box.PACK_FROM", 3)
-    kept = []
-    waiting = box(1, 1, 1, 1, 1, batch_count=4, packing=Packing(), keep=lambda items: kept.extend(items) or [])
-    assert [item for item, _ in waiting._items] == [0, 1, 2, (3,), (4,)]
-    assert take(waiting) == [0, 1, 2, 3]
-    waiting.give_up([3])
-    waiting.settle([0, 1, 2])
-    waiting._end_batch()
-    assert account(waiting)["queued"] == 2
-    waiting._ending = True
-    waiting._discard()
-    assert kept == [3, 4]
-    assert account(waiting)["dropped"] == {"shutdown": 2}
-
-
 def test_to_keep_items_holds_up_nobody_and_is_not_tried_again_once_it_failed():
     looked = []
     kept = []
@@ -187,10 +164,12 @@ def test_to_keep_items_holds_up_nobody_and_is_not_tried_again_once_it_failed():
 
 
 def test_a_signal_handler_may_take_the_rest_in_the_middle_of_a_batch():
-    class Thief(Packing):
-        def unpack(self, item):
-            waiting._items.clear()
-            return super().unpack(item)
+    class Thief(collections.deque):
+        def popleft(self):
+            item = super().popleft()
+            self.clear()
+            return item
 
-    waiting = box(1, 1, 1, packing=Thief())
+    waiting = box(1, 1, 1)
+    waiting._items = Thief(waiting._items)
     assert take(waiting) == [0]

@@ -17,6 +17,7 @@ from benchmarks.subjects import Bare
 from benchmarks.work import ANSWER, INPUT_TOKENS, MESSAGES, OUTPUT_TOKENS, QUESTION, TAGS
 from cozeloop_lite import new_client
 from cozeloop_lite.trace.encoding import Limits, encode
+from cozeloop_lite.trace.record import record
 
 BURST = 45  # spans: done twice they are no full batch, so that nothing is sent meanwhile
 BURSTS = 60
@@ -67,7 +68,8 @@ def ratio(step, flush):
 
 def steps(client):
     """What is measured, and how many times as long as the bare object it may take."""
-    text, messages, limits = typical(client, QUESTION), typical(client, MESSAGES), Limits("7")
+    text, messages = record(typical(client, QUESTION)), record(typical(client, MESSAGES))
+    limits = Limits("7")
     return {
         "start and finish": (lambda: client.start_span("step", "custom").finish(), 2.2),  # measured: 1.3 to 1.8
         "a text": (lambda: typical(client, QUESTION), 3.6),  # 2.1 to 3.0

@@ -14,6 +14,7 @@ from cozeloop_lite.config import TraceConfig
 from cozeloop_lite.trace import exporter as exporter_module
 from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.machine import Machine
+from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS
 
 INGEST = "/v1/loop/traces/ingest"
 OK = (200, {"code": 0, "msg": ""})
@@ -22,10 +23,12 @@ BAD_PARAM = (200, {"code": 600904002, "msg": "invalid param"})
 
 class FakeSpan:
     def __init__(self, number, started=None, parent=0):
-        self._name = "span %d" % number
-        self._start_ns = int((time.time() if started is None else started) * 1e9)
-        self._parent_id = parent
+        start_ns = int((time.time() if started is None else started) * 1e9)
+        self._fields = {NAME: "span %d" % number, PARENT_ID: parent, START_NS: start_ns}
         self.number = number
+
+    def __getitem__(self, place):
+        return self._fields[place]
 
 
 def encode(span, files=None):

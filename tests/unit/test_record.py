@@ -1,0 +1,89 @@
+"""What waits of a finished span is all that is told of it, and nothing to Python's garbage collector."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import threading
+
+from cozeloop_lite import new_client
+from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record
+from cozeloop_lite.trace.span import Span
+
+MANY = 10_000
+MOMENT = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+class Exporter:
+    """One that waits until it may go on."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.spans = []
+
+    def export_spans(self, spans):
+        self.go.wait(60)
+        self.spans += spans
+
+
+def test_the_named_places_of_a_record_have_what_they_say(client):
+    with client.start_span("outer", "custom") as outer:
+        span = client.start_span("step", "model")
+        span.finish()
+    kept = record(span)
+    assert (kept[NAME], kept[PARENT_ID], kept[START_NS]) == ("step", outer._id, span._start_ns)
+    assert record(outer)[PARENT_ID] == 0
+
+
+def test_a_span_that_waits_is_told_of_as_it_was_when_it_was_finished():
+    exporter = Exporter()
+    client = new_client(workspace_id="1", api_token="t", exporter=exporter)
+    span = client.start_span("step", "model")
+    span.set_tags({"number": 1})
+    span.set_baggage({"user_id": "u"})
+    span.finish()
+    span.set_tags({"late": 1})
+    span.set_baggage({"late": "yes"})
+    span.set_status_code(7)
+    span.set_finish_time(MOMENT)
+    span.set_input("late")
+    exporter.go.set()
+    client.close()
+    (wire,) = exporter.spans
+    assert (wire["tags_long"], wire["tags_string"]) == ({"number": 1}, {"user_id": "u"})
+    assert (wire["status_code"], wire["input"]) == (0, "")
+    assert wire["duration_micros"] < 3600 * 10**6
+
+
+def test_the_span_itself_does_not_wait():
+    """Nor do the spans around it, of which it knows."""
+    exporter = Exporter()
+    client = new_client(workspace_id="1", api_token="t", exporter=exporter)
+    with client.start_span("a name that nobody else has", "custom"):
+        client.start_span("a name that nobody else has", "custom").finish()
+    assert client.stats()["queued"] == 2
+    spans = [thing for thing in gc.get_objects() if type(thing) is Span]
+    assert "a name that nobody else has" not in [span._name for span in spans]
+    exporter.go.set()
+    client.close()
+
+
+def test_spans_that_wait_are_no_work_for_the_garbage_collector():
+    """Whose pauses every thread of the program would feel."""
+    exporter = Exporter()
+    client = new_client(workspace_id="1", api_token="t", exporter=exporter)
+    watched = []
+    for count in (MANY, 4 * MANY):
+        for number in range(count):
+            with client.start_span("step", "custom") as span:
+                span.set_input("text %d" % number)
+                span.set_tags({"number": number, "text": "t"})
+                span.set_baggage({"user_id": "u"})
+        for _ in range(3):  # a tuple is left alone from when those in it are
+            gc.collect()
+        watched.append(len(gc.get_objects()))
+    assert client.stats()["queued"] == 5 * MANY
+    assert watched[1] - watched[0] < MANY / 10
+    exporter.go.set()
+    client.close()
+    assert client.stats()["delivered"] == 5 * MANY
