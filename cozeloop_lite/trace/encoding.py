@@ -130,8 +130,8 @@ def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
         duration_ns // 1000 if duration_ns > 0 else 0,
         service_name,
         limits.workspace_json,
-        _label(name, "span_name", cut_off),
-        _label(span_type, "span_type", cut_off),
+        _labels.get(name) or _label(name, "span_name", cut_off),
+        _labels.get(span_type) or _label(span_type, "span_type", cut_off),
         status,
         shown_input,
         shown_output,
@@ -142,12 +142,10 @@ def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
 
 
 def _label(text: str, field: str, cut_off: list[str]) -> bytes:
-    """The JSON of a name or a type. What is short and usual is kept."""
-    known = _labels.get(text)
-    if known is None:
-        known = text_json(text or "unknown", NAME_BYTES, field, cut_off)
-        if len(text) <= KEY_BYTES:
-            if len(_labels) >= _MAX_LABELS:  # names that are made up, of ids perhaps
-                _labels.clear()
-            _labels[text] = known
-    return known
+    """The JSON of a name or a type. What is short is kept, for the next time."""
+    json = text_json(text or "unknown", NAME_BYTES, field, cut_off)
+    if len(text) <= KEY_BYTES:
+        if len(_labels) >= _MAX_LABELS:  # names that are made up, of ids perhaps
+            _labels.clear()
+        _labels[text] = json
+    return json

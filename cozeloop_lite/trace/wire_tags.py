@@ -14,7 +14,7 @@ from .texts import clean, cut, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Sequence
+    from typing import Any, Container, Iterable, Iterator, Sequence
 
     from .encoding import Limits
     from .record import Record
@@ -26,35 +26,86 @@ VALUE_BYTES = 1024
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # of a whole number
 _OUR_SYSTEM_TAGS = frozenset(["runtime", "cut_off"])
 
-_TAGS = '"tags_string":{%s},"tags_long":{%s},"tags_double":{%s},"tags_bool":{%s}'
 _SYSTEM_TAGS = '"system_tags_string":{%s},"system_tags_long":{%s},"system_tags_double":{%s}'
 
 _json = values.encoder(None)
 
-# The keys that are sent as they are, each with its JSON and a colon: programs set the same few again and again.
-_names: dict[str, str] = {}
-_MAX_NAMES = 1000
+
+class _Shape:
+    """What the keys of a span's tags tell by themselves: programs set the same few sets of them again and again.
+
+    Attributes:
+        keys: of all tags, those included that follow from others.
+        names: their JSON, each with a colon; None when they are too many, or not all can be sent as they are.
+        counts: where the numbers of tokens stand, whose sum is the tag ``tokens``.
+        first_resp: where the time of the first answer stands, from which ``latency_first_resp`` follows; -1: nowhere.
+    """
+
+    __slots__ = ("counts", "first_resp", "keys", "names")
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.counts = tuple(keys.index(key) for key in ("input_tokens", "output_tokens") if key in keys)
+        self.first_resp = keys.index("start_time_first_resp") if "start_time_first_resp" in keys else -1
+        if "tokens" in keys:
+            self.counts = ()
+        if "latency_first_resp" in keys:
+            self.first_resp = -1
+        if self.counts:
+            keys += ("tokens",)
+        if self.first_resp >= 0:
+            keys += ("latency_first_resp",)
+        self.keys = keys
+        self.names: tuple[str, ...] | None = None
+        if len(keys) <= MAX_TAGS and all(key and cut(clean(key), KEY_BYTES, "", []) == key for key in keys):
+            self.names = tuple(quote(key) + ":" for key in keys)
+
+    def complete(self, given: tuple[Any, ...], start_ns: int) -> tuple[Any, ...]:
+        """The values of all tags, from those that were set."""
+        if self.counts:
+            total = 0
+            for place in self.counts:  # a comprehension and sum() take twice as long
+                total += given[place]
+            given += (total,)
+        if self.first_resp >= 0:
+            given += (max(0, given[self.first_resp] - start_ns // 1000),)
+        return given
+
+
+_shapes: dict[tuple[str, ...], _Shape] = {}  # those that have names
+_MAX_SHAPES = 200  # of keys that are as long and as many as can be, 1.5 MB
+
+
+def _shape_of(keys: tuple[str, ...]) -> _Shape:
+    shape = _Shape(keys)
+    if shape.names is not None:
+        if len(_shapes) >= _MAX_SHAPES:  # keys that are made up, of ids perhaps
+            _shapes.clear()
+        _shapes[keys] = shape
+    return shape
 
 
 def tags_json(record: Record, notes: Sequence[str], limits: Limits, cut_off: list[str]) -> bytes:
     """The fields with the tags of a span; ``notes`` say which of its files are not uploaded."""
-    strings, longs, doubles, bools = _typed(_bounded_tags(record, notes, cut_off), limits, limits.value_bytes, cut_off)
-    return _as_utf8(_TAGS % (",".join(strings), ",".join(longs), ",".join(doubles), ",".join(bools)))
+    _, _, _, _, _, start_ns, _, _, _, _, keys, given, extra = record
+    shape = _shapes.get(keys) or _shape_of(keys)
+    given = shape.complete(given, start_ns)
+    if shape.names is not None and not notes and (extra is None or "left_out" not in extra):
+        members: Iterable[tuple[str, str, Any]] = zip(shape.names, shape.keys, given)
+    else:
+        tags = dict(zip(shape.keys, given))
+        if notes:
+            tags["not_uploaded"] = "; ".join(notes)
+        members = _members(_bounded_tags(tags, extra or {}, cut_off), cut_off)
+    strings, longs, doubles, bools = _typed(members, limits, limits.value_bytes, cut_off)
+    return _as_utf8(
+        f'"tags_string":{{{",".join(strings)}}},"tags_long":{{{",".join(longs)}}},'
+        f'"tags_double":{{{",".join(doubles)}}},"tags_bool":{{{",".join(bools)}}}'
+    )
 
 
-def _bounded_tags(record: Record, notes: Sequence[str], cut_off: list[str]) -> dict[str, Any]:
-    """At most 50 tags: those that were set, and what follows from them. The last ordinary ones give way."""
-    _, _, _, _, _, start_ns, _, _, _, _, keys, tag_values, extra = record
-    tags: dict[str, Any] = dict(zip(keys, tag_values))
-    if notes:
-        tags["not_uploaded"] = "; ".join(notes)
-    first_resp = tags.get("start_time_first_resp")
-    if first_resp is not None and "latency_first_resp" not in tags:
-        tags["latency_first_resp"] = max(0, first_resp - start_ns // 1000)
-    read, written = tags.get("input_tokens"), tags.get("output_tokens")
-    if (read is not None or written is not None) and "tokens" not in tags:
-        tags["tokens"] = (read or 0) + (written or 0)
-    left_out: list[str] = list(extra.get("left_out", ())) if extra else []
+def _bounded_tags(tags: dict[str, Any], extra: dict[str, Any], cut_off: list[str]) -> dict[str, Any]:
+    """At most 50 of ``tags``. The last ordinary ones give way."""
+    left_out: list[str] = list(extra.get("left_out", ()))
     for key in reversed(list(tags)) if len(tags) > MAX_TAGS else ():
         if key not in FIRST_TAGS:
             del tags[key]
@@ -73,7 +124,7 @@ def system_tags_json(extra: dict[str, Any], limits: Limits, cut_off: list[str]) 
     if not given and not runtime and not cut_off and limits.system_tags_json:  # the usual case
         return limits.system_tags_json
     tags = _bounded_system_tags(given or {}, cut_off)
-    strings, longs, doubles, bools = _typed(tags, limits, VALUE_BYTES, cut_off)
+    strings, longs, doubles, bools = _typed(_members(tags, cut_off), limits, VALUE_BYTES, cut_off)
     for name, colon, value in (member.rpartition(":") for member in bools):  # which have no other place
         strings.append('%s%s"%s"' % (name, colon, value))
     strings.append('"runtime":' + quote(_runtime(runtime or {}, limits.scene, cut_off)))
@@ -91,7 +142,7 @@ def _bounded_system_tags(given: dict[str, Any], cut_off: list[str]) -> dict[str,
 
 
 def _typed(
-    tags: dict[str, Any], limits: Limits, value_bytes: int, cut_off: list[str]
+    members: Iterable[tuple[str, str, Any]], limits: Limits, value_bytes: int, cut_off: list[str]
 ) -> tuple[list[str], list[str], list[str], list[str]]:
     """The members of the JSON objects with text, with whole numbers, with fractions and with truth values.
 
@@ -101,16 +152,7 @@ def _typed(
     longs: list[str] = []
     doubles: list[str] = []
     bools: list[str] = []
-    shortened: set[str] = set()
-    names = _names
-    for key, value in tags.items():
-        try:
-            name = names[key]
-        except KeyError:
-            key = _sendable(key, tags, shortened, cut_off)
-            if not key:
-                continue
-            name = _named(key)
+    for name, key, value in members:
         kind = type(value)
         if kind is int and _LEAST <= value <= _MOST:
             longs.append(name + repr(value))
@@ -127,6 +169,15 @@ def _typed(
         elif value is not None:
             strings.append(name + quote(cut(_number_text(value), value_bytes, key, cut_off)))
     return strings, longs, doubles, bools
+
+
+def _members(tags: dict[str, Any], cut_off: list[str]) -> Iterator[tuple[str, str, Any]]:
+    """The JSON of the key, with a colon; the key; the value. Of tags whose keys need not be fit to be sent."""
+    shortened: set[str] = set()
+    for given, value in tags.items():
+        key = _sendable(given, tags, shortened, cut_off)
+        if key:
+            yield quote(key) + ":", key, value
 
 
 def _sendable(given: str, tags: Container[str], shortened: set[str], cut_off: list[str]) -> str:
@@ -152,14 +203,6 @@ def _as_utf8(fields: str) -> bytes:
         return fields.encode()
     except UnicodeEncodeError:
         return clean(fields).encode()
-
-
-def _named(key: str) -> str:
-    name: str = quote(key) + ":"
-    if len(_names) >= _MAX_NAMES:  # keys that are made up, of ids perhaps
-        _names.clear()
-    _names[key] = name
-    return name
 
 
 def _number_text(value: Any) -> str:

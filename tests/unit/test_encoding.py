@@ -352,7 +352,7 @@ def test_keys_and_names_that_are_made_up_are_not_kept_for_ever(client, finish):
         span = client.start_span("name %d" % number, "type %d" % number)
         span.set_tags({"key %d" % number: number})
         assert finish(span)["tags_long"] == {"key %d" % number: number}
-    assert len(wire_tags._names) <= 1000
+    assert len(wire_tags._shapes) <= 200
     assert len(encoding._labels) <= 1000
 
 
