@@ -197,8 +197,10 @@ class Box:
         Returns whether there was any.
         """
         batch, self._batch = self._batch, []
-        place = {id(entry[0]): index for index, entry in enumerate(batch)}
-        back = sorted(place[id(item)] for item in self._given_back if self._done_with(item))
+        back: list[int] = []
+        if self._given_back:
+            place = {id(entry[0]): index for index, entry in enumerate(batch)}
+            back = sorted(place[id(item)] for item in self._given_back if self._done_with(item))
         if back and self._over:  # whoever would take them has given up since
             self._account.let_go(len(back), in_hand=len(back))
             self._part_with([batch[index][0] for index in back], SHUTDOWN, self._keep)

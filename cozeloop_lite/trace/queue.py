@@ -106,8 +106,9 @@ class SendQueue(Sender):
                 # the other threads stand still.
                 if left <= 0 or self._sending_here() or sys.is_finalizing():
                     return False
-                if self._alive() or self._sender or now < pauses_until:
-                    self._changed.wait(min(left, POLL_SECONDS))
+                alive = self._alive()
+                if alive or self._sender or now < pauses_until:
+                    self._wait_for(target if alive and files is None else 0, min(left, POLL_SECONDS))
                     continue
                 batch = self._claim(end)
             if self._work_here(batch, end):  # in vain: there is no use in trying again at once

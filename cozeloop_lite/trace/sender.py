@@ -59,6 +59,7 @@ class Sender(Box):
         self._starting = False  # whether it is being started, and a signal handler came in between
         self._launching = False  # whether a thread was asked to start it
         self._sender = 0  # the thread that is sending; nearly always that one
+        self._awaited = NEVER  # wake those who wait when so many items are done with
         self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
         self._aside.reset()
 
@@ -187,14 +188,14 @@ class Sender(Box):
     def _take(self) -> list[tuple[Any, int]]:
         with self._lock:
             while self._sender:  # another took the place of this thread before it was there
-                self._changed.wait()
+                self._wait_for(0)
             return self._claim()
 
     def _leave(self) -> bool:
         """The queue is closed, and nothing is left to do. False when an item has slipped in."""
         with self._lock:
             said = self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
-            self._changed.notify_all()
+            self._wake_who_waits()
         self._say(said)
         self._aside.release()
         with self._lock:
@@ -226,7 +227,8 @@ class Sender(Box):
         with self._lock:
             self._sender = 0
             self.pace.until = None
-            self._changed.notify_all()
+            if self._account.done >= self._awaited:
+                self._wake_who_waits()
 
     def _deliver(self, batch: list[tuple[Any, int]]) -> bool:
         """Send ``batch``; returns whether some of it was given back."""
@@ -258,7 +260,7 @@ class Sender(Box):
             return True
         with self._lock:
             if self._sender:  # see _take
-                self._changed.wait(POLL_SECONDS)
+                self._wait_for(0, POLL_SECONDS)
                 return True
             self._start_sending(until)
         try:
@@ -269,6 +271,18 @@ class Sender(Box):
         finally:
             self._stop_sending()
         return True
+
+    def _wait_for(self, target: int, timeout: float | None = None) -> None:
+        """Wait until the first ``target`` items are done with; with 0, until anything changes. The lock is held.
+
+        Who flushes 10,000 spans is not woken for each batch of them: that would make each span 0.4 µs dearer.
+        """
+        self._awaited = min(self._awaited, target)
+        self._changed.wait(timeout)
+
+    def _wake_who_waits(self) -> None:
+        self._awaited = NEVER
+        self._changed.notify_all()
 
     def _sending_here(self) -> bool:
         return self._sender == self._machine.get_ident()
