@@ -22,6 +22,7 @@ RESULTS = os.path.join(environment.ROOT, "benchmarks", "RESULTS.md")
 # Letter, case, whether the bare object takes part, how many rounds at most.
 PLAN = [
     ("a", "bare", True, 99),
+    ("b", "content", True, 99),
     ("b", "typical", True, 99),
     ("c", "exporting", True, 99),
     ("d", "delivery", False, 99),

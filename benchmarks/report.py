@@ -27,15 +27,17 @@ SECTIONS = [
         ],
     ),
     (
-        "b. The same with input, output, three tags and two token counts, µs",
-        "A typical span. Its input is a text, or a dict of two messages, which becomes JSON. The bare object keeps "
-        "what it is given.",
+        "b. The same with input and output, and with three tags and two token counts, µs",
+        "The latter is what is called a typical span below. The input is a text, or a dict of two messages, which "
+        "becomes JSON. The bare object keeps what it is given.",
         [
-            ("typical.text.ns", "text", NS, "%.2f", False),
-            ("typical.text.least_ns", "text, best burst", NS, "%.2f", False),
-            ("typical.messages.ns", "messages", NS, "%.2f", False),
-            ("typical.messages.least_ns", "messages, best burst", NS, "%.2f", False),
-            ("typical.messages.alone_ns", "messages, the first after a pause", NS, "%.1f", False),
+            ("content.text.ns", "text, in and out", NS, "%.2f", False),
+            ("content.messages.ns", "messages, in and out", NS, "%.2f", False),
+            ("typical.text.ns", "text, typical", NS, "%.2f", False),
+            ("typical.text.least_ns", "text, typical, best burst", NS, "%.2f", False),
+            ("typical.messages.ns", "messages, typical", NS, "%.2f", False),
+            ("typical.messages.least_ns", "messages, typical, best burst", NS, "%.2f", False),
+            ("typical.messages.alone_ns", "messages, typical, the first after a pause", NS, "%.1f", False),
         ],
     ),
     (

@@ -48,6 +48,12 @@ class CozeLoop:
     def open(self):
         return self.client.start_span("step", "custom").finish
 
+    def content(self, input):
+        span = self.client.start_span("answer", "model")
+        span.set_input(input)
+        span.set_output(ANSWER)
+        span.finish()
+
     def typical(self, input):
         span = self.client.start_span("answer", "model")
         span.set_input(input)
@@ -90,6 +96,11 @@ class OpenTelemetry:
         block.__enter__()
         return lambda: block.__exit__(None, None, None)
 
+    def content(self, input):
+        with self._start("answer") as span:
+            span.set_attribute("input.value", input if type(input) is str else json.dumps(input, ensure_ascii=False))
+            span.set_attribute("output.value", ANSWER)
+
     def typical(self, input):
         with self._start("answer") as span:
             span.set_attribute("input.value", input if type(input) is str else json.dumps(input, ensure_ascii=False))
@@ -116,6 +127,10 @@ class Langfuse(OpenTelemetry):
         self._client = client
         self.flush = client.flush
         self.close = client.shutdown
+
+    def content(self, input):
+        with self._client.start_as_current_observation(name="answer", as_type="generation") as span:
+            span.update(input=input, output=ANSWER)
 
     def typical(self, input):
         usage = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS}
@@ -158,6 +173,12 @@ class Bare:
 
     def span(self):
         BareSpan(self, "step").finish()
+
+    def content(self, input):
+        span = BareSpan(self, "answer")
+        span.input = input
+        span.output = ANSWER
+        span.finish()
 
     def typical(self, input):
         span = BareSpan(self, "answer")

@@ -4,6 +4,7 @@ from . import caller, delivery, large, memory, prompts, shapes, size
 
 CASES = {
     "bare": caller.bare,
+    "content": caller.content,
     "typical": caller.typical,
     "exporting": caller.exporting,
     "delivery": delivery.delivery,

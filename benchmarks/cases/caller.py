@@ -21,15 +21,25 @@ def bare(setup):
     return dict(figures, spans=spans_at_rest(bursts))
 
 
+def content(setup):
+    """b: with input and output, the sender at rest; the input is text, or a dict of messages."""
+    subject = setup.subject()
+    return _each_kind(setup, subject, subject.content)
+
+
 def typical(setup):
-    """b: with input, output, tags and token counts, the sender at rest; the input is text, or a dict of messages."""
-    subject, bursts = setup.subject(), setup.count(BURSTS)
-    figures = {}
+    """b: with tags and token counts as well."""
+    subject = setup.subject()
+    return _each_kind(setup, subject, subject.typical)
+
+
+def _each_kind(setup, subject, step):
+    bursts, figures = setup.count(BURSTS), {}
     for kind, input in INPUTS:
-        for key, value in at_rest(subject, lambda input=input: subject.typical(input), bursts).items():
+        for key, value in at_rest(subject, lambda input=input: step(input), bursts).items():
             figures["%s.%s" % (kind, key)] = value
     subject.close()
-    return dict(figures, spans=2 * spans_at_rest(bursts))
+    return dict(figures, spans=len(INPUTS) * spans_at_rest(bursts))
 
 
 def exporting(setup):
