@@ -15,7 +15,7 @@ from .. import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Callable, Mapping
 
 # contract backend.md 9, except where another place is named
 _BY_CODE = {
@@ -68,33 +68,40 @@ SHOWN_CHARS = 200  # of an answer that is not JSON
 MAX_DIGITS = 1000  # of an integer: reading one takes the square of their number before CPython 3.11
 
 
-def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def read(status: int, headers: Any, body: bytes, shown: Callable[[Any], Mapping[str, str]] = dict) -> dict[str, Any]:
     """The JSON object of a successful answer.
+
+    Args:
+        headers: a mapping, their names in lower case.
+        shown: what makes that of ``headers``, if they are none yet; only a refusal takes the time.
 
     Raises:
         RemoteServiceError: the answer is not a success; the subclass says which kind of failure.
     """
-    try:
-        return _data(status, headers, body)
-    except errors.RemoteServiceError as refusal:
-        refusal.retry_after = retry_after(headers.get("retry-after"))
-        raise
-
-
-def _data(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    log_id = next((str(headers[name])[:256] for name in LOG_ID_HEADERS if headers.get(name)), "")
     answer = _parse(body)
-    if not isinstance(answer, dict):
-        raise _unreadable(status, headers, body, log_id)
-    code = _code(answer.get("code"))
-    if 200 <= status < 300 and not code:
+    if 200 <= status < 300 and isinstance(answer, dict) and not _code(answer.get("code")):
         return answer
+    raise _refusal(status, shown(headers), body, answer)
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, answer: Any) -> errors.RemoteServiceError:
+    log_id = next((str(headers[name])[:256] for name in LOG_ID_HEADERS if headers.get(name)), "")
+    if isinstance(answer, dict):
+        refusal = _told(status, answer, log_id)
+    else:
+        refusal = _unreadable(status, headers, body, log_id)
+    refusal.retry_after = retry_after(headers.get("retry-after"))
+    return refusal
+
+
+def _told(status: int, answer: dict[str, Any], log_id: str) -> errors.RemoteServiceError:
+    code = _code(answer.get("code"))
     oauth = answer.get("error_code")
     if oauth and not code:  # contract siblings.md 1.4, rule 1
         text = _words(answer.get("error_message") or answer.get("error"))
         kind = errors.AuthenticationError if oauth in _OAUTH_CODES or status in (400, 401, 403) else _kind(status, None)
-        raise kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
-    raise error(status, code, answer.get("msg"), log_id)
+        return kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
+    return error(status, code, answer.get("msg"), log_id)
 
 
 def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteServiceError:
@@ -106,7 +113,7 @@ def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteService
 def parse(text: str) -> Any:
     """What JSON text says; None when it is none. Bounded work, whatever the text."""
     try:
-        return json.loads(text, parse_int=_integer)
+        return _decoder.decode(text)
     except (ValueError, RecursionError):
         return None
 
@@ -115,6 +122,9 @@ def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number of %d digits" % len(digits))
     return int(digits)
+
+
+_decoder = json.JSONDecoder(parse_int=_integer)  # json.loads would make one each time, which takes longer than its use
 
 
 def _parse(body: bytes) -> Any:

@@ -42,7 +42,8 @@ class Body:
         Raises:
             OSError: the connection broke off, what came is no chunk, or the time is up.
         """
-        if self._raw.isclosed():  # which newer versions of http.client are with the last byte, the socket perhaps too
+        # Newer versions of http.client close with the last byte, the socket perhaps too; older ones may still be read.
+        if self._raw.isclosed() or self._raw.length == 0:
             return b""
         left = self._end - monotonic()
         if left <= 0:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
+LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
+
+_loaded: Any = None  # the module transport, once it is
 
 
 class ApiClient:
@@ -271,16 +274,14 @@ class ApiClient:
         own: dict[str, str],
         headers: Mapping[str, str] | None,
     ) -> message.Message:
-        groups = self._headers, message.lane(), own, config.headers(headers)
+        groups = self._headers, message.lane(), own, config.headers(headers) if headers else {}
         return message.Message(method, self._base, path, params, content, *groups)
 
     def _made(
         self, asked: message.Message, answered: Callable[..., Answer], seconds: float, retries: int = 0
     ) -> Answer:
         """The answer, asked for again as often as ``retries`` allow, all within ``seconds``."""
-        with process.loading():
-            from . import connections, retry
-        seconds = min(seconds, connections.LONGEST_SECONDS)
+        seconds = min(seconds, LONGEST_SECONDS)
         end = monotonic() + seconds
         attempt = 0
         while True:
@@ -288,6 +289,8 @@ class ApiClient:
             try:
                 return self._authorized(asked, answered, seconds, end)
             except errors.HttpError as problem:
+                with process.loading():
+                    from . import retry
                 pause = retry.pause(problem, attempt, retries)
                 if pause is None or monotonic() + pause >= end:
                     raise
@@ -297,8 +300,6 @@ class ApiClient:
         self, asked: message.Message, answered: Callable[..., Answer], seconds: float, end: float
     ) -> Answer:
         """The answer; asked for once more, with another token, when the token is refused and there is another."""
-        with process.loading():
-            from . import transport
         pools = self._open_pools()
         token = None
         last = not asked.needs_token
@@ -307,7 +308,8 @@ class ApiClient:
                 token = self._auth.token(max(0.001, end - monotonic()))
                 if monotonic() >= end:
                     raise errors.RequestTimeoutError("getting a token took all of the %.3g s (timeout)" % seconds)
-            call = transport.Call(asked.method, asked.url, asked.content, asked.headers(token), seconds, end)
+            headers = asked.headers(token)
+            call: transport.Call = _transport().Call(asked.method, asked.url, asked.content, headers, seconds, end)
             try:
                 return answered(pools, call)
             except errors.AuthenticationError as problem:
@@ -318,6 +320,9 @@ class ApiClient:
             last = True
 
     def _open_pools(self) -> connections.Pools:
+        pools = self._pools
+        if pools is not None:  # as with each request but the first
+            return pools
         with process.loading():
             from . import addresses, connections
         with self._lock:
@@ -335,10 +340,19 @@ class ApiClient:
         self._forked = True
 
 
-def _whole_answer(pools: connections.Pools, call: transport.Call) -> dict[str, Any]:
-    from . import transport
+def _transport() -> Any:
+    """The module of that name, loaded with the first request; kept, since an import takes 2 µs each time."""
+    global _loaded
+    if _loaded is None:
+        with process.loading():
+            from . import transport
+        _loaded = transport
+    return _loaded
 
-    return transport.answer(pools, call, MAX_ANSWER_BYTES)
+
+def _whole_answer(pools: connections.Pools, call: transport.Call) -> dict[str, Any]:
+    answer: dict[str, Any] = _transport().answer(pools, call, MAX_ANSWER_BYTES)
+    return answer
 
 
 def _stream(pools: connections.Pools, call: transport.Call) -> EventStream:

@@ -22,14 +22,13 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util import parse_url
 from urllib3.util.connection import allowed_gai_family
 
 from .. import process
 from . import proxies
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
-
-LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
 
 _request = threading.local()  # .deadline: when the request of this thread must be over (monotonic seconds)
 
@@ -60,12 +59,15 @@ def _left(deadline: float) -> float:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket, each time waiting no longer than until the deadline."""
+    """Reads a socket, each time waiting no longer than until the deadline. A response takes it for the socket."""
 
-    def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
-        self._raw = raw
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._raw = sock.makefile("rb", buffering=0)
         self._sock = sock
         self._deadline = deadline
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
@@ -75,7 +77,7 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise socket.timeout("the request's time is up")
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)  # type: ignore[no-any-return]
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -83,12 +85,11 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         deadline = _current()
         if deadline is not None:
-            raw = self.fp.detach()
-            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
+            sock = _DeadlineReader(sock, deadline)
+        super().__init__(sock, *args, **kwargs)
 
 
 class _HTTPConnection(HTTPConnection):
@@ -187,6 +188,27 @@ class _HTTPSPool(HTTPSConnectionPool):
     QueueCls = _Shelf  # type: ignore[assignment]  # has what is used of a LifoQueue
 
 
+class _Manager(urllib3.PoolManager):
+    """Remembers the way of the last request: to find it takes urllib3 25 µs, and most go where the one before went."""
+
+    _last: tuple[str, HTTPConnectionPool, str] | None = None
+
+    def urlopen(self, method: str, url: str, redirect: bool = False, **options: Any) -> Any:  # type: ignore[override]
+        """The answer; no redirect is followed."""
+        if self.proxy is not None and not url.startswith("https:"):  # the proxy has to be told the whole address
+            return super().urlopen(method, url, redirect=False, **options)
+        last = self._last
+        if last is None or last[0] != url or last[1].pool is None:  # None: older urllib3 closed it to make room
+            place = parse_url(url)
+            pool = self.connection_from_host(place.host, place.port, place.scheme)
+            last = self._last = url, pool, place.request_uri
+        return last[1].urlopen(method, last[2], redirect=False, **options)
+
+
+class _ProxyManager(_Manager, urllib3.ProxyManager):
+    """The same, through a proxy."""
+
+
 class Pools:
     """The pools of a client, one for each way out: directly, and through each proxy that the environment names.
 
@@ -231,9 +253,9 @@ def _pool(proxy: proxies.Proxy | None) -> urllib3.PoolManager:
     """A pool whose connections keep the deadline of the request they serve, and check who the server is."""
     settings: dict[str, Any] = {"num_pools": 4, "maxsize": 8, "cert_reqs": "CERT_REQUIRED"}
     if proxy is None:
-        pool = urllib3.PoolManager(**settings)
+        pool = _Manager(**settings)
     else:
-        pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **settings)
+        pool = _ProxyManager(proxy.url, proxy_headers=proxy.headers, **settings)
     pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     return pool
 

@@ -42,8 +42,9 @@ class Message:
         self.content = content
         self._headers: dict[str, tuple[str, str]] = {}
         for group in headers:
-            self._headers.update((name.lower(), (name, value)) for name, value in group.items())
-        self.needs_token = all(name.lower() != "authorization" for name in headers[-1])
+            for name, value in group.items():
+                self._headers[name.lower()] = name, value
+        self.needs_token = "authorization" not in map(str.lower, headers[-1])
 
     def headers(self, token: str | None) -> dict[str, str]:
         """All headers, with ``token`` if there is one."""
@@ -56,7 +57,7 @@ class Message:
 def _checked(path: Any) -> str:
     if not isinstance(path, str) or not path.startswith("/"):
         raise errors.InvalidParamError("path must begin with '/', such as '/v1/loop/prompts/list', not %r" % (path,))
-    if any(ord(char) <= 32 or ord(char) == 127 for char in path):
+    if " " in path or not path.isprintable():
         raise errors.InvalidParamError("path must not contain blanks or control characters: %r" % path)
     return path
 
@@ -113,7 +114,7 @@ def lane() -> dict[str, str]:
     if os.environ.get("x_use_ppe"):  # noqa: SIM112
         found["x-use-ppe"] = "1"
     try:
-        return config.headers(found)
+        return config.headers(found) if found else found
     except errors.InvalidParamError as problem:
         logger.warn("x_tt_env is not sent: %s", problem)
         return {}

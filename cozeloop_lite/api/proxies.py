@@ -56,8 +56,10 @@ def proxy_for(url: str) -> Proxy | None:
     """
     parts = urlsplit(url)
     variable, address = _named(parts.scheme)
+    if not address:
+        return None
     host = parts.hostname or ""
-    if not address or addresses.is_loopback(host) or _excepted(host, parts.port):
+    if addresses.is_loopback(host) or _excepted(host, parts.port):
         return None
     return _parsed(variable, address)
 
@@ -65,12 +67,14 @@ def proxy_for(url: str) -> Proxy | None:
 def _named(scheme: str) -> tuple[str, str]:
     """A variable, and its value."""
     variable = scheme + "_proxy"
-    if variable not in os.environ:
-        # In a CGI script HTTP_PROXY is the header Proxy of whoever asks (httpoxy, CVE-2016-1000110).
-        if scheme == "http" and "REQUEST_METHOD" in os.environ:
-            return variable, ""
+    value = os.environ.get(variable)
+    if value is None:
         variable = variable.upper()
-    return variable, os.environ.get(variable, "").strip()
+        value = os.environ.get(variable, "")
+        # In a CGI script HTTP_PROXY is the header Proxy of whoever asks (httpoxy, CVE-2016-1000110).
+        if value and scheme == "http" and "REQUEST_METHOD" in os.environ:
+            return variable, ""
+    return variable, value.strip()
 
 
 def _excepted(host: str, port: int | None) -> bool:

@@ -28,6 +28,7 @@ _UNTRUSTED = (
     "http_client=urllib3.PoolManager(ca_certs=...)."
 )
 
+_ONCE = urllib3.Retry(False, redirect=False)  # what retries=False means to urllib3, which would make one each time
 FAILURES = (urllib3.exceptions.HTTPError, ValueError, OSError)  # all that a request and a body raise
 
 
@@ -119,7 +120,7 @@ class Call:
                 body=self.content,
                 headers=self.headers,
                 timeout=urllib3.Timeout(total=max(0.001, self.end - monotonic())),
-                retries=False,
+                retries=_ONCE,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,  # nothing compressed is asked for; what comes all the same cannot be a bomb
@@ -207,7 +208,7 @@ def answer(pools: connections.Pools, call: Call, max_bytes: int) -> dict[str, An
     except FAILURES as problem:
         failure = call.failure(problem)
     else:
-        return answers.read(status, call.shown(headers), call.hidden(content))
+        return answers.read(status, headers, call.hidden(content), call.shown)
     try:
         raise failure  # here, so that nothing hangs on to it but its cause
     finally:

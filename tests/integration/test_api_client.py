@@ -21,6 +21,7 @@ import pytest
 import urllib3
 
 from cozeloop_lite import ApiClient, __version__, errors, new_client
+from cozeloop_lite.api import body
 from cozeloop_lite.api import client as client_module
 from cozeloop_lite.local import StandInServer
 from support.recording import (
@@ -189,6 +190,17 @@ def test_one_connection_serves_many_requests_and_a_restarted_server_gets_a_new_o
     assert server.connections == 2
 
 
+def test_a_place_that_made_room_for_others_is_found_again(server):
+    api = api_for(server)
+    api.get(PATH)
+    manager = api._pools.of(server.url)[0]
+    pool = manager.connection_from_url(server.url)
+    for port in range(1, 9):  # no connection is made
+        manager.connection_from_url("http://%s:%d" % (LOOPBACK, port))
+    pool.close()  # as urllib3 does in its older versions
+    assert api.get(PATH) == {"code": 0, "msg": ""}
+
+
 def test_close_ends_the_connections_and_the_client_can_still_be_used(server):
     api = api_for(server)
     api.get(PATH)
@@ -301,6 +313,17 @@ def test_a_refusal_by_a_host_without_the_token_says_why_and_costs_no_second_atte
     assert "redirected to %s/there, which is not given the token" % elsewhere.url in str(caught.value)
     assert caught.value.log_id == "log-1"
     assert (len(server.requests), len(elsewhere.requests)) == (1, 1)
+
+
+def test_requests_to_several_places_in_turn_arrive_each_at_its_own(server, elsewhere):
+    api = api_for(server)
+    for _ in range(3):
+        server.answers(moved(elsewhere.url + "/there?a=b#c"))
+        api.get(PATH)
+        api.post(PATH + "/changed?x=1", {"a": 1})
+    assert [request.path for request in server.requests] == [PATH, PATH + "/changed?x=1"] * 3
+    assert [request.path for request in elsewhere.requests] == ["/there?a=b"] * 3
+    assert elsewhere.connections == 1
 
 
 def test_redirects_end_after_three(server):
@@ -674,6 +697,12 @@ def test_a_body_that_stops_has_only_what_is_left_of_the_time(server):
     with raising(errors.RequestTimeoutError):
         api_for(server, http_client=Pool()).get(PATH, timeout=2.0)
     assert time.monotonic() - began < 2.8  # not 3
+
+
+def test_an_answer_that_has_arrived_counts_though_the_time_is_up_when_that_is_seen(server, monkeypatch):
+    clock = iter([time.monotonic()])
+    monkeypatch.setattr(body, "monotonic", lambda: next(clock, float("inf")))
+    assert api_for(server).get(PATH) == {"code": 0, "msg": ""}
 
 
 def test_a_pool_manager_of_the_programs_own_is_used_and_not_closed(server):
