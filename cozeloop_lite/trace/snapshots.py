@@ -24,6 +24,8 @@ _CHARS_PER_BYTE = 8  # of JSON, for a byte of the copy, at most
 _WEIGHTLESS = frozenset([float, bool, type(None)])
 _HOLD_PARTS = frozenset(["content", "parts", "message"])  # the fields of messages in which there may be files
 
+_encode = values.encoder(values.plain)
+
 
 def plain_copy(value: Any, limit: int) -> bytes | None:
     """A copy of a dict or list that is plain, not deep, without files, of less than ``limit`` characters; else None.
@@ -77,5 +79,9 @@ def plain_copy(value: Any, limit: int) -> bytes | None:
 def text(snapshot: str | bytes | None) -> str:
     """The text that a snapshot stands for; "" for none."""
     if type(snapshot) is bytes:
-        return values.plain_text(marshal.loads(snapshot), _CHARS_PER_BYTE * len(snapshot))
+        value = marshal.loads(snapshot)
+        try:
+            return _encode(value)
+        except Exception:  # noqa: BLE001 - NaN or infinity, which JSON does not have
+            return values.slow_text(value, _CHARS_PER_BYTE * len(snapshot))
     return snapshot or ""  # type: ignore[return-value]  # not bytes

@@ -55,15 +55,7 @@ def to_text(value: Any, limit: int) -> str | None:
         text = _encoder_with(_Weigher(left).plain).encode(form) if foreign else _encode(form)
         return text if len(text) <= limit else text[: limit + 1]
     except Exception:  # noqa: BLE001 - whatever a foreign object does, the slow way survives it
-        return _slow_text(value, limit)
-
-
-def plain_text(value: Any, limit: int) -> str:
-    """The text of what :func:`snapshots.plain_copy` found plain: as :func:`to_text`, without looking again."""
-    try:
-        return _encode(value)
-    except Exception:  # noqa: BLE001 - NaN or infinity, which JSON does not have
-        return _slow_text(value, limit)
+        return slow_text(value, limit)
 
 
 def tag_value(value: Any, limit: int) -> str | int | float | bool | None:
@@ -280,7 +272,8 @@ def _first_part(value: Any, limit: int) -> str:
     return "".join(parts)[: limit + 1]
 
 
-def _slow_text(value: Any, limit: int) -> str:
+def slow_text(value: Any, limit: int) -> str:
+    """The text of what has no JSON, or none that can be made at once. Never raises."""
     try:
         tamed = _Tamer(limit).tame(value, 0)
         return tamed if isinstance(tamed, str) else _first_part(tamed, limit)
