@@ -34,6 +34,9 @@ QUEUE_COUNT = 65_536  # spans
 QUEUE_BYTES = 64 * 1024 * 1024
 SPOOL_BYTES = 256 * 1024 * 1024
 BATCH_COUNT = 100  # spans, contract backend.md 2.1
+VALUE_BYTES = 1024  # of a tag's value, in UTF-8, contract backend.md 2.3
+TEXT_BYTES = 1_048_576  # of an input or output, contract backend.md 2.3
+MAX_SPAN_BYTES = 4 * 1024 * 1024 - 64  # of JSON: with its envelope, a request of 4 MiB (contract backend.md 2.1)
 INGEST_PATH = "/v1/loop/traces/ingest"
 UPLOAD_PATH = "/v1/loop/files/upload"
 PROMPT_COUNT = 100  # prompts that are kept, contract siblings.md 1.1
@@ -86,8 +89,8 @@ class TraceConfig:
         cut = _fields("tag_truncate_conf", tag_truncate_conf, TagTruncateConf)
         queue = _fields("trace_queue_conf", trace_queue_conf, QueueConf)
         path = _fields("api_base_path", api_base_path, APIBasePath)
-        self.normal_field_max_byte = _count("normal_field_max_byte", cut, 0)
-        self.input_output_field_max_byte = _count("input_output_field_max_byte", cut, 0)
+        self.normal_field_max_byte = _count("normal_field_max_byte", cut, VALUE_BYTES)
+        self.input_output_field_max_byte = _count("input_output_field_max_byte", cut, TEXT_BYTES)
         self.span_queue_length = _count("span_queue_length", queue, QUEUE_COUNT)
         self.span_max_export_batch_length = min(  # the server refuses more
             BATCH_COUNT, _count("span_max_export_batch_length", queue, BATCH_COUNT)

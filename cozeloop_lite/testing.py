@@ -139,7 +139,7 @@ class _CapturingTracer(Tracer):
             self._owner.sampled_out.add()
         else:
             self._kept.add()
-            self._spans.append(CapturedSpan(json.loads(self._exporter._encode(record(span), {})), self._spans))
+            self._spans.append(CapturedSpan(json.loads(self._exporter.encode(record(span), {})), self._spans))
 
     def stats(self) -> dict[str, Any]:
         """The account, in which what was kept was delivered."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import http.client
 import io
+import os
 import queue
 import socket
 import threading
@@ -26,7 +27,12 @@ from urllib3.util import parse_url
 from urllib3.util.connection import allowed_gai_family
 
 from .. import process
-from . import proxies
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import proxies
+
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
@@ -233,7 +239,7 @@ class Pools:
         """
         if self._given is not None:
             return self._given, None
-        proxy = proxies.proxy_for(url)
+        proxy = _proxy_for(url)
         key = proxy.key() if proxy is not None else None
         with self._lock:
             pool = self._made.get(key)
@@ -247,6 +253,14 @@ class Pools:
             made, self._made = self._made, {}
         for pool in made.values():
             pool.clear()
+
+
+def _proxy_for(url: str) -> proxies.Proxy | None:
+    if not any(name in os.environ for name in _PROXY_VARIABLES):
+        return None
+    with process.loading():
+        from . import proxies  # here: most programs have none
+    return proxies.proxy_for(url)
 
 
 def _pool(proxy: proxies.Proxy | None) -> urllib3.PoolManager:

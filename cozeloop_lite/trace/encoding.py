@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 
 from .. import logger
+from ..config import MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
 from . import media, values
 from .texts import Content, clean, cut, text_json
-from .wire_tags import KEY_BYTES, VALUE_BYTES, system_tags_json, tags_json, usual_system_tags
+from .wire_tags import KEY_BYTES, system_tags_json, tags_json, usual_system_tags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
 
     from .record import Record
 
-# Bytes of UTF-8, contract backend.md 2.3.
-NAME_BYTES = 1024
-TEXT_BYTES = 1_048_576
-MAX_SPAN_BYTES = 4 * 1024 * 1024 - 64  # of JSON: with its envelope, a request of 4 MiB (backend.md 2.1)
+NAME_BYTES = 1024  # of UTF-8, contract backend.md 2.3
 
 _NO_EXTRA: dict[str, Any] = {}
 
@@ -51,19 +49,16 @@ class Limits:
     def __init__(
         self,
         workspace_id: str,
-        value_bytes: int = 0,
-        text_bytes: int = 0,
+        value_bytes: int = VALUE_BYTES,
+        text_bytes: int = TEXT_BYTES,
         ultra_large_report: bool = False,
         mask: Callable[[str], str] | None = None,
     ) -> None:
         self.workspace_id = workspace_id
         self.ultra_large_report = ultra_large_report
         self.mask = mask
-        self.value_bytes = value_bytes if value_bytes > 0 else VALUE_BYTES
-        self.text_bytes = text_bytes if text_bytes > 0 else TEXT_BYTES
-        # A text of more characters than it may have bytes is cut for certain; one more shows that there was more.
-        self.tag_chars = self.value_bytes + 1
-        self.text_chars = self.text_bytes + 1
+        self.value_bytes = value_bytes
+        self.text_bytes = text_bytes
         # What nearly all spans have in common, as JSON, made once.
         self.workspace_json = _json(workspace_id).encode("utf-8", "replace")
         self.scene = os.environ.get("COZELOOP_SCENE") or "custom"

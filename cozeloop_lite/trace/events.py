@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-# Event types, contract siblings.md 2.7
-SPAN_ENTRY = "queue_manager.span_entry.rate"
-SPAN_FLUSH = "exporter.span_flush.rate"
-FILE_FLUSH = "exporter.file_flush.rate"
-
 
 class FinishEventInfoExtra:
     """More about an event: whether a root span was among the items, and how long it took, in ms."""

@@ -8,11 +8,10 @@ of the platform, its "internal error" for everything) is tried a few times, then
 from __future__ import annotations
 
 from .. import logger, process
+from ..config import MAX_SPAN_BYTES
 from . import ids
 from .account import SPOOLED, UNANSWERED
 from .box import FULL
-from .encoding import MAX_SPAN_BYTES
-from .events import FILE_FLUSH, SPAN_ENTRY, SPAN_FLUSH, FinishEventInfo, FinishEventInfoExtra
 from .machine import REAL, Machine
 from .record import NAME, PARENT_ID, START_NS
 from .uploads import AT_ONCE, Upload, Uploads
@@ -56,13 +55,22 @@ LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 DOUBTFUL_ATTEMPTS = 3
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 
+# Event types, contract siblings.md 2.7
+SPAN_ENTRY = "queue_manager.span_entry.rate"
+SPAN_FLUSH = "exporter.span_flush.rate"
+FILE_FLUSH = "exporter.file_flush.rate"
+
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
 REFUSED = "refused"
 
 
 class SpanExporter:
-    """Sends batches; its :meth:`send` is what the queue's thread runs, and its ``uploads`` are what it does beside."""
+    """Sends batches; its :meth:`send` is what the queue's thread runs, and its ``uploads`` are what it does beside.
+
+    Attributes:
+        encode: ``encode(record, files)``, the JSON of a finished span, whose files it adds to ``files``.
+    """
 
     def __init__(
         self,
@@ -74,7 +82,7 @@ class SpanExporter:
         spool: Spool | None = None,
         machine: Machine = REAL,
     ) -> None:
-        self._encode = encode
+        self.encode = encode
         self._machine = machine
         self._processor = conf.trace_finish_event_processor
         if sink is None:
@@ -121,7 +129,7 @@ class SpanExporter:
         for span in spans:
             files: dict[str, bytes] = {}
             try:
-                json = self._encode(span, files)
+                json = self.encode(span, files)
             except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
                 logger.error("a span could not be encoded and is lost, please report it: %r", problem)
                 queue.settle([span], UNENCODABLE)
@@ -285,7 +293,7 @@ class SpanExporter:
         for span in spans:
             try:
                 files: dict[str, bytes] = {}
-                batch.append((span, self._encode(span, files), files))
+                batch.append((span, self.encode(span, files), files))
             except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
                 logger.error("a span could not be encoded and is lost, please report it: %r", problem)
         return _spans(batch) if batch and self._kept(batch) else []
@@ -326,6 +334,8 @@ class SpanExporter:
         if self._processor is None:
             return
         try:
+            with process.loading():
+                from .events import FinishEventInfo, FinishEventInfoExtra  # here: few programs ask
             extra = FinishEventInfoExtra(root, int(seconds * 1000))
             self._processor(FinishEventInfo(kind, failed, count, detail, extra))
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread

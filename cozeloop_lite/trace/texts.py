@@ -89,7 +89,7 @@ class Content:
         notes = extra.get("notes") or {}
         files = media.Files(prefix) if ultra or lifters else None
         if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at
-            texts.update({field: text[: limits.text_chars] for field, text in texts.items()})
+            texts.update({field: text[: limits.text_bytes + 1] for field, text in texts.items()})
         if files is not None:
             for field, lifter in lifters.items():
                 texts[field] = files.place(texts[field], lifter.parts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .. import errors, logger
-from ..api import retry
+from .. import errors, logger, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def judge(problem: BaseException) -> int:
     if not isinstance(problem, errors.RemoteServiceError):
         # The network; or a token function or an exporter that may work again later. No urllib3 will come from waiting.
         return REFUSED_ALL if _lacks_urllib3(problem) else AGAIN
+    with process.loading():
+        from ..api import retry  # here: most programs hear of no failure
     prospect = retry.outlook(problem)
     if prospect != retry.FINAL:
         return AGAIN if prospect == retry.PASSING else DOUBTFUL

@@ -7,6 +7,7 @@ Run on the thread that sends. Between spans only the JSON of keys is kept (contr
 from __future__ import annotations
 
 from .. import __version__, logger
+from ..config import VALUE_BYTES
 from . import values
 from .span import RUNTIME_KEYS
 from .tags import FIRST_TAGS, MAX_TAGS
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from .encoding import Limits
     from .record import Record
 
-# Bytes of UTF-8, contract backend.md 2.3.
-KEY_BYTES = 100
-VALUE_BYTES = 1024
+KEY_BYTES = 100  # of UTF-8, contract backend.md 2.3
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # of a whole number
 _OUR_SYSTEM_TAGS = frozenset(["runtime", "cut_off"])
