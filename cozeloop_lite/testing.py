@@ -23,7 +23,7 @@ from .api.client import ApiClient
 from .client import Client
 from .trace import context
 from .trace.account import Counter
-from .trace.record import record
+from .trace.record import record_of
 from .trace.tracer import Tracer
 
 TYPE_CHECKING = False
@@ -139,7 +139,7 @@ class _CapturingTracer(Tracer):
             self._owner.sampled_out.add()
         else:
             self._kept.add()
-            self._spans.append(CapturedSpan(json.loads(self._exporter.encode(record(span), {})), self._spans))
+            self._spans.append(CapturedSpan(json.loads(self._exporter.encoder()(record_of(span), {})), self._spans))
 
     def stats(self) -> dict[str, Any]:
         """The account, in which what was kept was delivered."""

@@ -48,14 +48,16 @@ if TYPE_CHECKING:
 
     # A span on its way, its JSON, and its files by their keys. An object takes four times as long to make.
     Encoded = Tuple[Record, bytes, "dict[str, bytes]"]
+    Encode = Callable[[Record, "dict[str, bytes]"], bytes]
 
 FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
 LONGEST_PAUSE = 15.0
+LOADING_PAUSE = 1.0
 LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 DOUBTFUL_ATTEMPTS = 3
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 
-# Event types, contract siblings.md 2.7
+# Event types, contract siblings.md 2.7; here, so that events.py is loaded only for those who ask
 SPAN_ENTRY = "queue_manager.span_entry.rate"
 SPAN_FLUSH = "exporter.span_flush.rate"
 FILE_FLUSH = "exporter.file_flush.rate"
@@ -68,21 +70,23 @@ REFUSED = "refused"
 class SpanExporter:
     """Sends batches; its :meth:`send` is what the queue's thread runs, and its ``uploads`` are what it does beside.
 
-    Attributes:
-        encode: ``encode(record, files)``, the JSON of a finished span, whose files it adds to ``files``.
+    Args:
+        load_encoder: returns ``encode(record, files)``, which gives the JSON of a span and adds its files to ``files``.
+            Called when the first span is to be sent: no span needs it to be finished.
     """
 
     def __init__(
         self,
         api: ApiClient,
         workspace_id: str,
-        encode: Callable[[Record, dict[str, bytes]], bytes],
+        load_encoder: Callable[[], Encode],
         conf: TraceConfig,
         sink: Any = None,
         spool: Spool | None = None,
         machine: Machine = REAL,
     ) -> None:
-        self.encode = encode
+        self._load_encoder = load_encoder
+        self._encode: Encode | None = None
         self._machine = machine
         self._processor = conf.trace_finish_event_processor
         if sink is None:
@@ -124,12 +128,19 @@ class SpanExporter:
             return
         if self._processor is not None and spans:
             self._tell(SPAN_ENTRY, False, len(spans), "", _has_root(spans))
+        try:
+            encode = self.encoder()
+        except Exception as problem:  # noqa: BLE001 - an import may fail: no file can be opened any more, perhaps
+            logger.error("what makes JSON of spans cannot be loaded, they wait: %r", problem)
+            queue.pace.wait(LOADING_PAUSE)
+            queue.give_up(spans)
+            return
         chunk: list[Encoded] = []
         size = 0
         for span in spans:
             files: dict[str, bytes] = {}
             try:
-                json = self.encode(span, files)
+                json = encode(span, files)
             except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span, not its batch
                 logger.error("a span could not be encoded and is lost, please report it: %r", problem)
                 queue.settle([span], UNENCODABLE)
@@ -141,6 +152,12 @@ class SpanExporter:
             chunk.append((span, json, files))
         if chunk:
             self._deliver(chunk, queue)
+
+    def encoder(self) -> Encode:
+        """What makes the JSON of spans, loaded if need be."""
+        if self._encode is None:
+            self._encode = self._load_encoder()
+        return self._encode
 
     # -- delivery ---------------------------------------------------------------------------------------------------
 
@@ -293,7 +310,7 @@ class SpanExporter:
         for span in spans:
             try:
                 files: dict[str, bytes] = {}
-                batch.append((span, self.encode(span, files), files))
+                batch.append((span, self.encoder()(span, files), files))
             except Exception as problem:  # noqa: BLE001 - a fault of ours costs one span
                 logger.error("a span could not be encoded and is lost, please report it: %r", problem)
         return _spans(batch) if batch and self._kept(batch) else []

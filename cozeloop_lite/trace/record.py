@@ -2,8 +2,8 @@
 
 Python's garbage collector looks at all objects now and then, on whatever thread it is due, which stands still until it
 is done: 30 to 60 ms with a full queue of spans. Tuples of numbers, texts and such tuples it leaves alone once it has
-seen them; and the memory of the span is free for the next one. To make the tuple costs the caller 0.3 µs, and a
-delivered span costs 2 less.
+seen them, and the memory of the span is free for the next one. To make the tuple costs the caller 0.3 µs; while spans
+pile up that is won back by the collector alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         Optional[Dict[str, Any]],  # what few spans have, by name
     ]
 
-# Where in it stands what others than the encoder ask for.
+# Where in it stands what others than the encoder ask for; Final, so that mypy knows the type at each. The encoder takes
+# a record apart in one step, which is faster than three of these.
 NAME: Final = 0
 PARENT_ID: Final = 4
 START_NS: Final = 5
@@ -43,11 +44,12 @@ VALUES: Final = 11
 _NOT_INHERITED = COUNT_TAGS | {"input", "output"}
 
 
-def record(span: Span) -> Record:
+def record_of(span: Span) -> Record:
     """What is left of ``span``, which is finished."""
-    finish_us, start_ns, tags = span._finish_us, span._start_ns, span._tags
-    if span._baggage:
-        tags = _with_inherited(span._baggage, tags)
+    finish_us, start_ns = span._finish_us, span._start_ns
+    # One C call, as is {**a, **b}: another thread may still be adding some, even while a tuple is made of them, since
+    # that may begin a garbage collection, and that may run Python.
+    tags = _with_inherited(span._baggage, span._tags) if span._baggage else span._tags.copy()
     return (
         span._name,
         span._span_type,
@@ -55,18 +57,18 @@ def record(span: Span) -> Record:
         span._id,
         span._parent_id,
         start_ns,
-        finish_us * 1000 - start_ns if finish_us else span._duration_ns,
+        (finish_us - start_ns // 1000) * 1000 if finish_us else span._duration_ns,
         span._status,
         span._input,
         span._output,
-        tuple(tags),  # first these: another thread may still be adding some, and the values of those are left out
+        tuple(tags),
         tuple(tags.values()),
         span._extra,
     )
 
 
 def _with_inherited(baggage: dict[str, str], own: dict[str, Any]) -> dict[str, Any]:
-    tags: dict[str, Any] = {**baggage, **own}  # in one step: see above
+    tags: dict[str, Any] = {**baggage, **own}
     for key in _NOT_INHERITED.intersection(baggage):
         if key not in own:
             del tags[key]

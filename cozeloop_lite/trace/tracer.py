@@ -15,7 +15,7 @@ from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
 from .exporter import SpanExporter
 from .queue import SendQueue
-from .record import VALUES, record
+from .record import VALUES, record_of
 from .span import NOOP, Span, SpanOwner, to_micros
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..api.client import ApiClient
     from ..config import TraceConfig
-    from .record import Record
+    from .exporter import Encode
 
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
 SPAN_BYTES = 700  # what a small finished span holds in memory, measured on CPython 3.7 to 3.13
@@ -53,7 +53,7 @@ class Tracer:
             raise errors.InvalidParamError("exporter must be an object with a method export_spans(spans)")
         conf = self.conf = conf or TraceConfig()
         self._workspace_id = workspace_id
-        self._exporter = SpanExporter(api, workspace_id, self._encode_first, conf, exporter)
+        self._exporter = SpanExporter(api, workspace_id, self._load_encoder, conf, exporter)
         # A text of more characters than it may have bytes is cut for certain; one more shows that there was more.
         self._owner = SpanOwner(
             self._finished,
@@ -224,8 +224,8 @@ class Tracer:
     def _on_fork(self) -> None:
         self._owner.forget()
 
-    def _encode_first(self, finished: Record, files: dict[str, bytes]) -> bytes:
-        """The JSON of the first span that is sent. What makes it is loaded only now: 0.6 ms that no first span pays."""
+    def _load_encoder(self) -> Encode:
+        """What makes the JSON of spans: loaded late, so that the first span of a program does not pay its 0.6 ms."""
         with process.loading():
             from .encoding import Limits, encode
         conf = self.conf
@@ -236,8 +236,7 @@ class Tracer:
             conf.ultra_large_report,
             conf.mask,
         )
-        self._exporter.encode = lambda finished, files: encode(finished, limits, files)
-        return self._exporter.encode(finished, files)
+        return lambda record, files: encode(record, limits, files)
 
     def _finished(self, span: Span) -> None:
         if span._trace.sampled is False:
@@ -247,7 +246,7 @@ class Tracer:
         if heavy > LIGHT_BYTES and heavy > self._queue.room():
             content.lighten(span)  # better a span without its files than no span
             heavy = content.weight(span)
-        kept = record(span)
+        kept = record_of(span)
         size = SPAN_BYTES + heavy
         for value in kept[VALUES]:
             if type(value) is str:

@@ -393,7 +393,7 @@ class World:
         program = Program(self, "program %d" % len(self.programs))
         conf = TraceConfig(queue_max_bytes=max_bytes, trace_finish_event_processor=lambda event: self._told(event))
         memory = MemorySpool(self, program) if spool else None
-        sender = SpanExporter(self.server, "7", encode, conf, spool=memory, machine=program)
+        sender = SpanExporter(self.server, "7", lambda: encode, conf, spool=memory, machine=program)
         program.queue = SendQueue(
             sender.send,
             max_count,

@@ -17,7 +17,7 @@ from benchmarks.subjects import Bare
 from benchmarks.work import ANSWER, INPUT_TOKENS, MESSAGES, OUTPUT_TOKENS, QUESTION, TAGS
 from cozeloop_lite import new_client
 from cozeloop_lite.trace.encoding import Limits, encode
-from cozeloop_lite.trace.record import record
+from cozeloop_lite.trace.record import record_of
 
 BURST = 45  # spans: done twice they are no full batch, so that nothing is sent meanwhile
 BURSTS = 60
@@ -68,7 +68,7 @@ def ratio(step, flush):
 
 def steps(client):
     """What is measured, and how many times as long as the bare object it may take."""
-    text, messages = record(typical(client, QUESTION)), record(typical(client, MESSAGES))
+    text, messages = record_of(typical(client, QUESTION)), record_of(typical(client, MESSAGES))
     limits = Limits("7")
     return {
         "start and finish": (lambda: client.start_span("step", "custom").finish(), 2.2),  # measured: 1.3 to 1.8

@@ -15,7 +15,7 @@ from test_values import any_values
 import cozeloop_lite
 from cozeloop_lite.trace import encoding, wire_tags
 from cozeloop_lite.trace.encoding import KEY_BYTES, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES, Limits, encode
-from cozeloop_lite.trace.record import record
+from cozeloop_lite.trace.record import record_of
 from cozeloop_lite.trace.tags import FIRST_TAGS, MAX_TAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def finish(client):
     def finish(span, limits=None):
         limits = limits or Limits("7")
         span.finish()
-        data = encode(record(span), limits)
+        data = encode(record_of(span), limits)
         assert len(data) <= MAX_SPAN_BYTES
         wire = decode(data)
         assert data == json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode("utf-8")  # no key twice
@@ -503,7 +503,7 @@ def test_texts_full_of_escapes_are_cut_until_the_span_fits(span, finish, charact
     wire = finish(span)
     assert wire["tags_string"]["t"] == "x" * VALUE_BYTES  # no tag pays for them
     assert set(cut_off(wire)) <= {"input", "output"}
-    assert len(encode(record(span), Limits("7"))) > 0.9 * MAX_SPAN_BYTES
+    assert len(encode(record_of(span), Limits("7"))) > 0.9 * MAX_SPAN_BYTES
 
 
 def test_escapes_at_the_beginning_of_a_text_do_not_keep_a_span_from_fitting(span, finish):

@@ -141,7 +141,7 @@ def deliver(judge, spans=100, seconds=math.inf, processor=None, make=encode):
         spans = [FakeSpan(number) for number in range(spans)]
     book = Book(spans, seconds)
     conf = TraceConfig(trace_finish_event_processor=processor)
-    SpanExporter(server, "1", make, conf, machine=book.clock).send(spans, book)
+    SpanExporter(server, "1", lambda: make, conf, machine=book.clock).send(spans, book)
     assert book.open == 0, "every span is settled, and once"
     assert len(server.accepted) == len(set(server.accepted)), "nothing that was accepted is sent again"
     assert book.delivered == len(server.accepted)
@@ -488,6 +488,27 @@ def test_when_the_time_is_up_in_the_middle_of_splitting_every_span_has_its_place
 # -- spans that cannot be sent at all
 
 
+def test_spans_wait_while_the_encoder_cannot_be_loaded(logged):
+    loads = iter([OSError("Too many open files"), encode])
+
+    def load():
+        loaded = next(loads)
+        if isinstance(loaded, Exception):
+            raise loaded
+        return loaded
+
+    spans = [FakeSpan(0), FakeSpan(1)]
+    book = Book(spans)
+    server = Server(OK)
+    exporter = SpanExporter(server, "1", load, TraceConfig(), machine=book.clock)
+    exporter.send(spans, book)
+    assert (book.given_up, book.waits, server.requests) == ([0, 1], [(1.0, False)], [])
+    assert "Too many open files" in logged()[0]
+    exporter.send(spans, book)
+    exporter.send(spans, book)  # loaded once
+    assert server.requests == [[0, 1], [0, 1]]
+
+
 def test_a_span_that_cannot_be_encoded_costs_itself(logged):
     def choosy(span, files):
         if span.number == 7:
@@ -517,7 +538,7 @@ def test_spans_grow_too_old_while_the_server_is_down():
         return 503, b""
 
     server = Server(later)
-    SpanExporter(server, "1", encode, TraceConfig(), machine=book.clock).send(spans, book)
+    SpanExporter(server, "1", lambda: encode, TraceConfig(), machine=book.clock).send(spans, book)
     assert book.lost == {"too_old": 100}
     assert len(server.requests) == 24
 
@@ -556,7 +577,7 @@ def test_the_processor_hears_of_the_queue_and_of_each_request():
 def test_the_processor_hears_once_of_spans_that_the_queue_had_no_room_for():
     processor = Processor()
     server = Server(OK)
-    exporter = SpanExporter(server, "1", encode, TraceConfig(trace_finish_event_processor=processor))
+    exporter = SpanExporter(server, "1", lambda: encode, TraceConfig(trace_finish_event_processor=processor))
     book = Book([])
     book.lost["queue_full"] = 5
     exporter.send([FakeSpan(0, parent=1)], book)
@@ -575,14 +596,14 @@ def test_that_the_queue_is_full_is_said_by_whoever_sends_even_while_the_server_t
 
     judge.calls = []
     server = Server(lambda numbers: (judge(numbers), judge.calls.append(1))[0])
-    SpanExporter(server, "1", encode, TraceConfig()).send([FakeSpan(0)], book)
+    SpanExporter(server, "1", lambda: encode, TraceConfig()).send([FakeSpan(0)], book)
     full = "[cozeloop] the queue is full: spans are dropped until the server has taken those that wait"
     assert [message for message in logged() if "full" in message] == [full]
 
 
 def test_after_a_fork_the_processor_hears_of_the_childs_overflow():
     processor = Processor()
-    exporter = SpanExporter(Server(OK), "1", encode, TraceConfig(trace_finish_event_processor=processor))
+    exporter = SpanExporter(Server(OK), "1", lambda: encode, TraceConfig(trace_finish_event_processor=processor))
     book = Book([])
     book.lost["queue_full"] = 5
     exporter.send([FakeSpan(0)], book)
@@ -617,6 +638,6 @@ def test_an_exporter_of_the_programs_own_gets_the_spans_as_dicts_and_is_tried_ag
     sink = Sink()
     spans = [FakeSpan(0)]
     book = Book(spans)
-    SpanExporter(Server(OK), "1", encode, TraceConfig(), sink, machine=book.clock).send(spans, book)
+    SpanExporter(Server(OK), "1", lambda: encode, TraceConfig(), sink, machine=book.clock).send(spans, book)
     assert sink.calls == [[{"n": 0, "pad": ""}]] * 3
     assert book.delivered == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import gc
+import json
 import threading
 
 from cozeloop_lite import new_client
-from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record
+from cozeloop_lite.trace.encoding import Limits, encode
+from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record_of
 from cozeloop_lite.trace.span import Span
 
 MANY = 10_000
@@ -30,9 +32,9 @@ def test_the_named_places_of_a_record_have_what_they_say(client):
     with client.start_span("outer", "custom") as outer:
         span = client.start_span("step", "model")
         span.finish()
-    kept = record(span)
+    kept = record_of(span)
     assert (kept[NAME], kept[PARENT_ID], kept[START_NS]) == ("step", outer._id, span._start_ns)
-    assert record(outer)[PARENT_ID] == 0
+    assert record_of(outer)[PARENT_ID] == 0
 
 
 def test_a_span_that_waits_is_told_of_as_it_was_when_it_was_finished():
@@ -53,6 +55,50 @@ def test_a_span_that_waits_is_told_of_as_it_was_when_it_was_finished():
     assert (wire["tags_long"], wire["tags_string"]) == ({"number": 1}, {"user_id": "u"})
     assert (wire["status_code"], wire["input"]) == (0, "")
     assert wire["duration_micros"] < 3600 * 10**6
+
+
+def test_a_tag_that_comes_while_the_record_is_made_takes_the_place_of_no_other(client):
+    class Growing(dict):
+        def values(self):
+            self["late %d" % len(self)] = "from another thread"
+            return super().values()
+
+    span = client.start_span("step", "model")
+    span.set_input_tokens(3)
+    span._tags = Growing(span._tags)
+    span.finish()
+    assert json.loads(encode(record_of(span), Limits("7")))["tags_long"] == {"input_tokens": 3, "tokens": 3}
+
+
+def test_a_garbage_collection_that_gives_up_the_turn_while_the_record_is_made_does_no_harm(client):
+    """Up to CPython 3.11 one may begin wherever an object is made, and with it run whatever the program hung on it."""
+    span = client.start_span("step", "model")
+    span.set_tags({"tag %d" % number: number for number in range(20)})
+    span.finish()
+    collections = []
+
+    def collected(phase, info):
+        collections.append(phase)
+        span._tags["late %d" % len(collections)] = 1  # as another thread would
+
+    threshold = gc.get_threshold()
+    try:
+        gc.callbacks.append(collected)
+        gc.set_threshold(1)
+        for _ in range(20):
+            record_of(span)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+    assert collections
+
+
+def test_a_span_ends_in_the_microsecond_that_was_said(client):
+    span = client.start_span("step", "model")
+    span._start_ns = span._start_ns // 1000 * 1000 + 500  # the clock has nanoseconds
+    span.set_finish_time(span._start_ns // 1000 + 2)
+    span.finish()
+    assert json.loads(encode(record_of(span), Limits("7")))["duration_micros"] == 2
 
 
 def test_the_span_itself_does_not_wait():

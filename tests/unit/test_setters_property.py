@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import cozeloop_lite
 from cozeloop_lite.trace.encoding import Limits, encode
-from cozeloop_lite.trace.record import record
+from cozeloop_lite.trace.record import record_of
 from support.effort import tries
 
 LIMITS = {"value": 40, "text": 120}  # bytes; small, so that what is generated meets them
@@ -84,7 +84,7 @@ def test_any_content_is_survived_and_sent_within_the_limits(given_input, given_o
     span._duration_ns = 1
 
     uploads = {}
-    data = encode(record(span), Limits("7", LIMITS["value"], LIMITS["text"], ultra), uploads)
+    data = encode(record_of(span), Limits("7", LIMITS["value"], LIMITS["text"], ultra), uploads)
     wire = json.loads(data.decode("utf-8"), parse_constant=lambda constant: 1 / 0)
     assert utf8(wire["input"]) <= LIMITS["text"] or (ultra and "input_tos_key" in wire["object_storage"])
     assert utf8(wire["output"]) <= LIMITS["text"] or (ultra and "output_tos_key" in wire["object_storage"])
