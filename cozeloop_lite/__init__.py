@@ -92,30 +92,30 @@ if TYPE_CHECKING:  # "as" makes the names public for type checkers, which cannot
 __version__ = "0.1.0"
 
 _HOMES = {
-    ".api.client": "ApiClient",
-    ".client": "Client",
-    ".clients": "get_default_client new_client set_default_client",
-    ".config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
+    "api.client": "ApiClient",
+    "client": "Client",
+    "clients": "get_default_client new_client set_default_client",
+    "config": "CN_BASE_URL ENV_API_BASE_URL ENV_API_TOKEN ENV_JWT_OAUTH_CLIENT_ID ENV_JWT_OAUTH_PRIVATE_KEY "
     "ENV_JWT_OAUTH_PUBLIC_KEY_ID ENV_WORKSPACE_ID APIBasePath QueueConf TagTruncateConf",
-    ".decorator": "observe traceable",
-    ".default": "aexecute_prompt close execute_prompt flush get_prompt get_span_from_context get_span_from_header "
+    "decorator": "observe traceable",
+    "default": "aexecute_prompt close execute_prompt flush get_prompt get_span_from_context get_span_from_header "
     "prompt_format start_span stats workspace_id",
-    ".entities.prompt": "Message Prompt",
-    ".entities.trace": "Feedback Trace TraceSpan",
-    ".errors": "AnswerTooLongError AuthError AuthInfoRequiredError AuthenticationError BadRequestError "
+    "entities.prompt": "Message Prompt",
+    "entities.trace": "Feedback Trace TraceSpan",
+    "errors": "AnswerTooLongError AuthError AuthInfoRequiredError AuthenticationError BadRequestError "
     "ClientClosedError HeaderParentError HttpError InternalError InternalServerError InvalidParamError LoopError "
     "NetworkError NotFoundError ParsePrivateKeyError PermissionDeniedError PropertyUnprovidedError RateLimitError "
     "RemoteServiceError RequestTimeoutError TemplateError",
-    ".internal.consts.error": "ACCESS_DENIED AUTHORIZATION_PENDING EXPIRED_TOKEN SLOW_DOWN",
-    ".logger": "add_log_handler set_log_level",
-    ".prompt.hub": "PromptHub",
-    ".propagation": "SpanContext extract inject",
-    ".query.filters": "Filter all_of any_of",
-    ".spec.tracespec": "SpanKind",
-    ".trace.bind": "BoundExecutor bind",
-    ".trace.events": "FinishEventInfo",
-    ".trace.span": "Span",
-    ".trace.tracer": "Tracer",
+    "internal.consts.error": "ACCESS_DENIED AUTHORIZATION_PENDING EXPIRED_TOKEN SLOW_DOWN",
+    "logger": "add_log_handler set_log_level",
+    "prompt.hub": "PromptHub",
+    "propagation": "SpanContext extract inject",
+    "query.filters": "Filter all_of any_of",
+    "spec.tracespec": "SpanKind",
+    "trace.bind": "BoundExecutor bind",
+    "trace.events": "FinishEventInfo",
+    "trace.span": "Span",
+    "trace.tracer": "Tracer",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 # What is there after `import cozeloop`, of the official package: loaded when it is used, as the names are.
@@ -131,13 +131,16 @@ def __getattr__(name: str) -> object:
         return _module(name)
     if home is None:
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
-    value = getattr(_module(home[1:]), name)
+    value = getattr(_module(home), name)
     globals()[name] = value  # the next use finds it without coming here
     return value
 
 
 def _module(path: str) -> object:
-    """A module of this package, as a statement imports it: the module ``importlib`` takes 0.3 ms to load itself."""
+    """A module of this package, as a statement imports it: the module ``importlib`` takes 0.15 ms to load itself.
+
+    The list has the module itself returned, not the package that it is in.
+    """
     return __import__(path, globals(), None, ["__name__"], 1)
 
 

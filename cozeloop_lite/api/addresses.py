@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -48,7 +47,6 @@ def as_ip(host: str) -> IPv4Address | IPv6Address | None:
     return _read(host)[1]
 
 
-@lru_cache(maxsize=8)  # a request asks several times of one host, and to see that it is no IP takes 3 µs
 def _read(host: str) -> tuple[str, IPv4Address | IPv6Address | None]:
     name = host.lower().strip("[]").partition("%")[0].rstrip(".")  # % begins the zone of a link-local address
     try:

@@ -15,7 +15,7 @@ from .. import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Mapping
 
 # contract backend.md 9, except where another place is named
 _BY_CODE = {
@@ -68,23 +68,29 @@ SHOWN_CHARS = 200  # of an answer that is not JSON
 MAX_DIGITS = 1000  # of an integer: reading one takes the square of their number before CPython 3.11
 
 
-def read(status: int, headers: Any, body: bytes, shown: Callable[[Any], Mapping[str, str]] = dict) -> dict[str, Any]:
-    """The JSON object of a successful answer.
-
-    Args:
-        headers: a mapping, their names in lower case.
-        shown: what makes that of ``headers``, if they are none yet; only a refusal takes the time.
+def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The JSON object of a successful answer; the names of ``headers`` are in lower case.
 
     Raises:
         RemoteServiceError: the answer is not a success; the subclass says which kind of failure.
     """
+    answer = success(status, body)
+    if answer is None:
+        raise refusal(status, headers, body)
+    return answer
+
+
+def success(status: int, body: bytes) -> dict[str, Any] | None:
+    """The JSON object of an answer, for which nobody needs its headers; None when it is not a success."""
     answer = _parse(body)
     if 200 <= status < 300 and isinstance(answer, dict) and not _code(answer.get("code")):
         return answer
-    raise _refusal(status, shown(headers), body, answer)
+    return None
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, answer: Any) -> errors.RemoteServiceError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> errors.RemoteServiceError:
+    """What an answer that is not a success says, as an error; the names of ``headers`` are in lower case."""
+    answer = _parse(body)
     log_id = next((str(headers[name])[:256] for name in LOG_ID_HEADERS if headers.get(name)), "")
     if isinstance(answer, dict):
         refusal = _told(status, answer, log_id)

@@ -42,7 +42,8 @@ class Body:
         Raises:
             OSError: the connection broke off, what came is no chunk, or the time is up.
         """
-        # Newer versions of http.client close with the last byte, the socket perhaps too; older ones may still be read.
+        # Up to CPython 3.11 http.client closes only when it is read once more, for which there may be no time left;
+        # newer ones close with the last byte, the socket perhaps, too.
         if self._raw.isclosed() or self._raw.length == 0:
             return b""
         left = self._end - monotonic()

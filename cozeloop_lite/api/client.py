@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
 
-_loaded: Any = None  # the module transport, once it is
-
 
 class ApiClient:
     """Requests to the platform.
@@ -274,7 +272,7 @@ class ApiClient:
         own: dict[str, str],
         headers: Mapping[str, str] | None,
     ) -> message.Message:
-        groups = self._headers, message.lane(), own, config.headers(headers) if headers else {}
+        groups = self._headers, message.lane(), own, config.headers(headers)
         return message.Message(method, self._base, path, params, content, *groups)
 
     def _made(
@@ -300,6 +298,8 @@ class ApiClient:
         self, asked: message.Message, answered: Callable[..., Answer], seconds: float, end: float
     ) -> Answer:
         """The answer; asked for once more, with another token, when the token is refused and there is another."""
+        with process.loading():
+            from . import transport
         pools = self._open_pools()
         token = None
         last = not asked.needs_token
@@ -309,7 +309,7 @@ class ApiClient:
                 if monotonic() >= end:
                     raise errors.RequestTimeoutError("getting a token took all of the %.3g s (timeout)" % seconds)
             headers = asked.headers(token)
-            call: transport.Call = _transport().Call(asked.method, asked.url, asked.content, headers, seconds, end)
+            call = transport.Call(asked.method, asked.url, asked.content, headers, seconds, end)
             try:
                 return answered(pools, call)
             except errors.AuthenticationError as problem:
@@ -340,19 +340,10 @@ class ApiClient:
         self._forked = True
 
 
-def _transport() -> Any:
-    """The module of that name, loaded with the first request; kept, since an import takes 2 µs each time."""
-    global _loaded
-    if _loaded is None:
-        with process.loading():
-            from . import transport
-        _loaded = transport
-    return _loaded
-
-
 def _whole_answer(pools: connections.Pools, call: transport.Call) -> dict[str, Any]:
-    answer: dict[str, Any] = _transport().answer(pools, call, MAX_ANSWER_BYTES)
-    return answer
+    from . import transport
+
+    return transport.answer(pools, call, MAX_ANSWER_BYTES)
 
 
 def _stream(pools: connections.Pools, call: transport.Call) -> EventStream:

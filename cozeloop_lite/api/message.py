@@ -57,7 +57,7 @@ class Message:
 def _checked(path: Any) -> str:
     if not isinstance(path, str) or not path.startswith("/"):
         raise errors.InvalidParamError("path must begin with '/', such as '/v1/loop/prompts/list', not %r" % (path,))
-    if " " in path or not path.isprintable():
+    if any(ord(char) <= 32 or ord(char) == 127 for char in path):
         raise errors.InvalidParamError("path must not contain blanks or control characters: %r" % path)
     return path
 
@@ -114,7 +114,7 @@ def lane() -> dict[str, str]:
     if os.environ.get("x_use_ppe"):  # noqa: SIM112
         found["x-use-ppe"] = "1"
     try:
-        return config.headers(found) if found else found
+        return config.headers(found)
     except errors.InvalidParamError as problem:
         logger.warn("x_tt_env is not sent: %s", problem)
         return {}

@@ -67,14 +67,12 @@ def proxy_for(url: str) -> Proxy | None:
 def _named(scheme: str) -> tuple[str, str]:
     """A variable, and its value."""
     variable = scheme + "_proxy"
-    value = os.environ.get(variable)
-    if value is None:
-        variable = variable.upper()
-        value = os.environ.get(variable, "")
+    if variable not in os.environ:
         # In a CGI script HTTP_PROXY is the header Proxy of whoever asks (httpoxy, CVE-2016-1000110).
-        if value and scheme == "http" and "REQUEST_METHOD" in os.environ:
+        if scheme == "http" and "REQUEST_METHOD" in os.environ:
             return variable, ""
-    return variable, value.strip()
+        variable = variable.upper()
+    return variable, os.environ.get(variable, "").strip()
 
 
 def _excepted(host: str, port: int | None) -> bool:

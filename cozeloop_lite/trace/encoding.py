@@ -106,12 +106,12 @@ def _narrower(limits: Limits, content: Content, size: int) -> Limits:
 
 def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
     """The object of one finished span."""
-    name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, _, _, _, _, more = record
+    name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, _, _, _, _, extra = record
     cut_off: list[str] = list(content.cut_off)
     tags = tags_json(record, content.notes, limits, cut_off)
     shown_input = text_json(content.input, limits.text_bytes, "input", cut_off)
     shown_output = text_json(content.output, limits.text_bytes, "output", cut_off)
-    extra = more or _NO_EXTRA
+    extra = extra or _NO_EXTRA
     log_id = service_name = b'""'
     if extra:
         log_id = text_json(extra.get("log_id", ""), NAME_BYTES, "log_id", cut_off)
@@ -138,9 +138,9 @@ def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
 
 def _label(text: str, field: str, cut_off: list[str]) -> bytes:
     """The JSON of a name or a type. What is short is kept, for the next time."""
-    json = text_json(text or "unknown", NAME_BYTES, field, cut_off)
+    label = text_json(text or "unknown", NAME_BYTES, field, cut_off)
     if len(text) <= KEY_BYTES:
         if len(_labels) >= _MAX_LABELS:  # names that are made up, of ids perhaps
             _labels.clear()
-        _labels[text] = json
-    return json
+        _labels[text] = label
+    return label

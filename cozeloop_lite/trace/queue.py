@@ -108,7 +108,8 @@ class SendQueue(Sender):
                     return False
                 alive = self._alive()
                 if alive or self._sender or now < pauses_until:
-                    self._wait_for(target if alive and files is None else 0, min(left, POLL_SECONDS))
+                    # Another that sends in place of the thread may stop at a target of its own, before this one.
+                    self._wait_for(target if alive else 0, min(left, POLL_SECONDS))
                     continue
                 batch = self._claim(end)
             if self._work_here(batch, end):  # in vain: there is no use in trying again at once

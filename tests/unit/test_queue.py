@@ -1513,3 +1513,37 @@ def test_the_exit_waits_for_a_queue_that_is_just_being_closed(make_queue):
     closing.join(SOON)
     assert not leaving.is_alive()
     assert account(queue)["delivered"] == 1
+
+
+def test_who_flushes_is_woken_for_the_last_of_many_batches_only(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender, batch_count=10)
+    for number in range(30):
+        queue.put(number, 1)
+    flusher = in_thread(lambda: queue.flush(SOON))
+    wait_for(lambda: queue._awaited == 30)
+    done, wake = [], queue._wake_who_waits
+    monkeypatch.setattr(queue, "_wake_who_waits", lambda: (done.append(queue._account.done), wake()))
+    sender.go.set()
+    flusher.join(SOON)
+    assert done == [30]
+
+
+def test_who_waits_for_another_that_flushes_goes_on_when_that_one_stops(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "POLL_SECONDS", 2 * SOON)
+    sender = Sender(hold=True)
+    queue = make_queue(sender, batch_count=1)
+    start = threading.Thread.start
+    no_threads(monkeypatch)
+    queue.put("first", 1)
+    first = threading.Thread(target=queue.flush, args=(SOON,), daemon=True)
+    start(first)
+    assert sender.busy.wait(SOON)
+    queue.put("second", 1)
+    second = threading.Thread(target=queue.flush, args=(SOON,), daemon=True)
+    start(second)
+    wait_for(lambda: queue._awaited == 0)
+    sender.go.set()
+    second.join(SOON / 2)
+    assert sender.items == ["first", "second"]
+    assert not second.is_alive()
