@@ -7,6 +7,7 @@ signal handlers and destructors may finish spans, and a fork may cut a thread of
 from __future__ import annotations
 
 import collections
+import itertools
 
 from .. import logger
 from .account import CLOSED, QUEUE_FULL, SHUTDOWN, SPOOLED, UNANSWERED, Account
@@ -150,18 +151,8 @@ class Box:
     def _take_batch(self) -> list[tuple[Any, int]]:
         """Take the next batch in hand; there is none in hand yet."""
         batch: list[tuple[Any, int]] = []
-        items = self._items
-        size = 0
         try:
-            while len(batch) < self._batch_count:
-                try:
-                    batch.append(items.popleft())
-                except IndexError:  # that is all; a signal handler in this very thread may have taken the rest
-                    break
-                size += batch[-1][1]
-                if size > BATCH_BYTES and len(batch) > 1:
-                    items.appendleft(batch.pop())
-                    break
+            self._fill(batch)  # no loop in here: CPython 3.13 leaves its jump back out of this try
             taken = collections.Counter([id(item) for item, _ in batch])  # nearly always each once
             self._account.take(len(batch))
         except BaseException:  # Ctrl-C
@@ -170,6 +161,20 @@ class Box:
             raise
         self._batch, self._open = batch, taken  # no sooner: a signal handler that gives up on a batch wants it whole
         return batch
+
+    def _fill(self, batch: list[tuple[Any, int]]) -> None:
+        """Move items into ``batch``: in one C call, so that Ctrl-C finds each of them on one side or the other."""
+        try:
+            batch.extend(itertools.starmap(self._items.popleft, itertools.repeat((), self._batch_count)))
+        except IndexError:  # that is all
+            pass
+        size = 0
+        for count, entry in enumerate(batch):
+            size += entry[1]
+            if size > BATCH_BYTES and count:
+                self._items.extendleft(reversed(batch[count:]))
+                del batch[count:]
+                return
 
     def settle(self, items: Sequence[Any], lost: str = "") -> None:
         """``items``, which are in hand, are done with: delivered, or lost for the reason given. Takes the lock."""
