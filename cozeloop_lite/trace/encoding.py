@@ -14,7 +14,7 @@ from .. import logger
 from ..config import MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
 from . import media, values
 from .texts import Content, clean, cut, text_json
-from .wire_tags import KEY_BYTES, system_tags_json, tags_json, usual_system_tags
+from .wire_tags import KEY_BYTES, system_tags_json, tags_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ _MAX_LABELS = 1000
 # The object of a span, contract siblings.md 2.6: exactly these keys. To fill it in takes half the time of a dict of
 # fields and a JSON encoder (4.5 µs and 8), which also writes the keys of each span anew.
 _SPAN = (
-    b'{"started_at_micros":%d,"log_id":%b,"span_id":"%016x","parent_id":"%b","trace_id":"%032x","duration_micros":%d,'
-    b'"service_name":%b,"workspace_id":%b,"span_name":%b,"span_type":%b,"status_code":%d,"input":%b,"output":%b,'
-    b'"object_storage":%b,%b,%b}'
+    b'{"started_at_micros":%d,"span_id":"%016x","parent_id":"%b","trace_id":"%032x","duration_micros":%d,'
+    b'"span_name":%b,"span_type":%b,"status_code":%d,"input":%b,"output":%b,%b,%b}'
 )
+_COMMON = b'"log_id":%b,"service_name":%b,"workspace_id":%b,"object_storage":%b,%b'
 
 
 class Limits:
@@ -59,10 +59,14 @@ class Limits:
         self.mask = mask
         self.value_bytes = value_bytes
         self.text_bytes = text_bytes
-        # What nearly all spans have in common, as JSON, made once.
         self.workspace_json = _json(workspace_id).encode("utf-8", "replace")
         self.scene = os.environ.get("COZELOOP_SCENE") or "custom"
-        self.system_tags_json = usual_system_tags(self.scene)
+        # In what nearly all spans are the same, made once; empty when something had to be cut, which has to be said.
+        self.system_tags_json = b""
+        cut_off: list[str] = []
+        tags = system_tags_json(_NO_EXTRA, self, cut_off)
+        self.system_tags_json = b"" if cut_off else tags
+        self.common = _common_fields(_NO_EXTRA, "", self, [])
 
     def masked(self, text: str) -> str:
         """``text`` as it may leave the process. A mask that fails lets nothing through."""
@@ -109,30 +113,36 @@ def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
     name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, _, _, _, _, extra = record
     cut_off: list[str] = list(content.cut_off)
     tags = tags_json(record, content.notes, limits, cut_off)
+    name_json = _labels.get(name) or _label(name, "span_name", cut_off)
+    type_json = _labels.get(span_type) or _label(span_type, "span_type", cut_off)
     shown_input = text_json(content.input, limits.text_bytes, "input", cut_off)
     shown_output = text_json(content.output, limits.text_bytes, "output", cut_off)
-    extra = extra or _NO_EXTRA
-    log_id = service_name = b'""'
-    if extra:
-        log_id = text_json(extra.get("log_id", ""), NAME_BYTES, "log_id", cut_off)
-        service_name = text_json(extra.get("service_name", ""), NAME_BYTES, "service_name", cut_off)
+    common = limits.common
+    if extra or cut_off or content.storage or not limits.system_tags_json:
+        common = _common_fields(extra or _NO_EXTRA, content.storage, limits, cut_off)
     return _SPAN % (
         start_ns // 1000,
-        log_id,
         span_id,
         b"%016x" % parent_id if parent_id else b"0",
         trace_id,
         duration_ns // 1000 if duration_ns > 0 else 0,
-        service_name,
-        limits.workspace_json,
-        _labels.get(name) or _label(name, "span_name", cut_off),
-        _labels.get(span_type) or _label(span_type, "span_type", cut_off),
+        name_json,
+        type_json,
         status,
         shown_input,
         shown_output,
-        text_json(content.storage, media.MAX_STORAGE_BYTES, "", cut_off) if content.storage else b'""',
-        system_tags_json(extra, limits, cut_off),
+        common,
         tags,
+    )
+
+
+def _common_fields(extra: dict[str, Any], storage: str, limits: Limits, cut_off: list[str]) -> bytes:
+    return _COMMON % (
+        text_json(extra.get("log_id", ""), NAME_BYTES, "log_id", cut_off),
+        text_json(extra.get("service_name", ""), NAME_BYTES, "service_name", cut_off),
+        limits.workspace_json,
+        text_json(storage, media.MAX_STORAGE_BYTES, "", cut_off),
+        system_tags_json(extra, limits, cut_off),
     )
 
 

@@ -222,13 +222,6 @@ def _listed(names: list[str]) -> str:
     return _json(kept)
 
 
-def usual_system_tags(scene: str) -> bytes:
-    """The fields with the system tags of a span of which nothing was cut, and that has none set; ``b""`` if none is."""
-    cut_off: list[str] = []
-    runtime = _runtime({}, scene, cut_off)
-    return b"" if cut_off else _as_utf8(_SYSTEM_TAGS % ('"runtime":' + quote(runtime), "", ""))
-
-
 def _runtime(given: dict[str, Any], scene: str, cut_off: list[str]) -> str:
     """The system tag ``runtime`` (contract siblings.md 2.5): language and SDK version are always ours."""
     runtime = {key: given[key] for key in RUNTIME_KEYS if given.get(key)}
