@@ -190,7 +190,7 @@ _ALL_WELL = "Nothing: every span and file of every client arrived, once, and eve
 
 _HEAD = """# Results
 
-Written by `make bench`; not to be edited. Each figure is the median of the rounds, with the least and the most; a
+Written by `make bench`; not to be edited. Each figure is the median of all times, with the least and the most; a
 ratio says how many times better cozeloop_lite is, below 1 that it is worse. What counts are the ratios within one run:
 all clients run in turns. Nothing is pinned to a processor.
 
