@@ -21,7 +21,7 @@ RESULTS = os.path.join(environment.ROOT, "benchmarks", "RESULTS.md")
 
 # How often in a round, one after the other for all clients: what is measured within 40 ms of a fast client and within
 # half a second of a slow one. A machine that others use, too, is slow for longer than the former now and then.
-OFTEN = {"bare": 3, "content": 3, "typical": 3, "exporting": 2, "delivery": 3}
+OFTEN = {"bare": 3, "content": 3, "typical": 3, "exporting": 2, "delivery": 3, "lengths": 3}
 
 # Letter, case, whether the bare object takes part, how many rounds at most.
 PLAN = [
