@@ -171,7 +171,7 @@ class Box:
         size = 0
         for count, entry in enumerate(batch):
             size += entry[1]
-            if size > BATCH_BYTES and count:
+            if size > BATCH_BYTES and count:  # rare; Ctrl-C between these two lines would have items sent twice
                 self._items.extendleft(reversed(batch[count:]))
                 del batch[count:]
                 return

@@ -2,8 +2,7 @@
 
 Python's garbage collector looks at all objects now and then, on whatever thread it is due, which stands still until it
 is done: 30 to 60 ms with a full queue of spans. Tuples of numbers, texts and such tuples it leaves alone once it has
-seen them, and the memory of the span is free for the next one. To make the tuple costs the caller 0.3 µs; while spans
-pile up that is won back by the collector alone.
+seen them, and the memory of the span is free for the next one. To make the tuple costs the caller 0.3 µs.
 """
 
 from __future__ import annotations
