@@ -155,15 +155,18 @@ class Box:
             self._fill(batch)  # no loop in here: CPython 3.13 leaves its jump back out of this try
             taken = collections.Counter([id(item) for item, _ in batch])  # nearly always each once
             self._account.take(len(batch))
+            self._batch, self._open = batch, taken  # last: a signal handler that gives up on a batch wants it whole
         except BaseException:  # Ctrl-C
             self._items.extendleft(reversed(batch))
             self._account.put_back(self._account.in_hand)
+            self._batch, self._open = [], {}
             raise
-        self._batch, self._open = batch, taken  # no sooner: a signal handler that gives up on a batch wants it whole
         return batch
 
     def _fill(self, batch: list[tuple[Any, int]]) -> None:
-        """Move items into ``batch``: in one C call, so that Ctrl-C finds each of them on one side or the other."""
+        """Move items into ``batch``, and back what is too much: each in one C call, so that Ctrl-C finds every item on
+        one side or the other.
+        """
         try:
             batch.extend(itertools.starmap(self._items.popleft, itertools.repeat((), self._batch_count)))
         except IndexError:  # that is all
@@ -171,9 +174,9 @@ class Box:
         size = 0
         for count, entry in enumerate(batch):
             size += entry[1]
-            if size > BATCH_BYTES and count:  # rare; Ctrl-C between these two lines would have items sent twice
-                self._items.extendleft(reversed(batch[count:]))
-                del batch[count:]
+            if size > BATCH_BYTES and count:
+                surplus = itertools.repeat((), len(batch) - count)
+                self._items.extendleft(itertools.starmap(batch.pop, surplus))
                 return
 
     def settle(self, items: Sequence[Any], lost: str = "") -> None:

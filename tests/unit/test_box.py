@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import sys
 import threading
 
-from cozeloop_lite.trace.box import Box
+from cozeloop_lite.trace import box as box_module
+from cozeloop_lite.trace.box import BATCH_BYTES, Box
 
 MANY = 1 << 30
 
@@ -67,6 +69,50 @@ def test_one_object_may_wait_twice():
     assert account(waiting)["queued"] == 1
     waiting.settle(["same"], "refused")
     assert account(waiting)["queued"] == 0
+
+
+def test_a_batch_ends_before_the_bytes_of_a_request_and_what_is_too_much_waits_on_in_order():
+    waiting = box(*[BATCH_BYTES // 4] * 7, batch_count=6)
+    assert take(waiting) == [0, 1, 2, 3]
+    waiting._end_batch()
+    assert take(waiting) == [4, 5, 6]
+
+
+def interrupted(call, at):
+    """Whether ``call`` comes as far as its step ``at`` in the module of boxes, where Ctrl-C then cuts it off."""
+    steps = 0
+
+    def trace(frame, event, arg):
+        nonlocal steps
+        if frame.f_code.co_filename != box_module.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        if steps == at:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    outer = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(outer)
+    return False
+
+
+def test_ctrl_c_at_any_step_of_taking_a_batch_leaves_each_item_once_and_in_order():
+    at, reached = 0, True
+    while reached:
+        at += 1
+        waiting = box(*[BATCH_BYTES // 4] * 7, batch_count=6)
+        reached = interrupted(waiting._take_batch, at)
+        assert [item for item, _ in waiting._batch + list(waiting._items)] == list(range(7)), at
+        assert account(waiting)["queued"] == 7, at
+    assert at > 50
 
 
 def test_what_has_no_fate_when_the_batch_is_done_with_is_lost_by_a_fault():
