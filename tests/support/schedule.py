@@ -184,7 +184,7 @@ class Schedule:
         assert took <= timeout + MOMENT or closed_meanwhile, "flush(%g) took %g s" % (timeout, took)
         assert took <= MOMENT or not sending_here, "a callback waits for itself"
         if done and simulation.now > began:  # else they may have had their fate before it looked
-            waiting = [number for number in waiting if world.kept_at.get(number) != began]
+            waiting = [number for number in waiting if world.let_go_at.get(number) != began]
             missing = set(waiting) - program.told
             assert not missing, "flush said that these were delivered: %s" % missing
             files = {key for number in waiting for key in world.spans[number].files} - program.files_told
@@ -208,7 +208,7 @@ class Schedule:
         program.closed_inside = sending_here
         program.silent_from = simulation.now + (allowed if sending_here else MOMENT)
         if done and simulation.now > began:  # else they may have had their fate before it looked
-            missing = {number for number in waiting if world.kept_at.get(number) != began} - program.told
+            missing = {number for number in waiting if world.let_go_at.get(number) != began} - program.told
             assert not missing, "close said that these were delivered: %s" % missing
 
     def _exits(self, program):

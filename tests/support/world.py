@@ -377,9 +377,9 @@ class World:
         self.spans = [None]
         self.programs = []
         self.kept = set()
-        self.kept_at = {}  # span -> when
+        self.let_go_at = {}  # span -> when it was kept, or would have been if the disk were not full
         self.kept_files = set()
-        self.uncertain = set()  # spans that were kept at the end, while a request with them was under way, or about to
+        self.uncertain = set()  # spans that were let go at the end, with a request under way for them, or about to be
         self.uncertain_files = set()  # the same for files
         self.frozen = 0.0  # seconds in all
         self.latest = 0.0  # what the wall clock showed before it was set, at most
@@ -448,7 +448,7 @@ class World:
         if simulation.now < program.not_before - MOMENT:
             simulation.blame("sent before the server's Retry-After was over")
         if program.queue._ending:  # it may be too late to hold this back
-            self.uncertain.update(filter(self.just_kept, numbers))
+            self.uncertain.update(filter(self.just_let_go, numbers))
         again = self.server.told.intersection(numbers) - self.uncertain
         if again:
             simulation.blame("known to be accepted, and sent again: %s" % sorted(again))
@@ -481,17 +481,17 @@ class World:
         if not self.disk_is_full:
             again = self.kept.intersection(numbers)
             if program.queue._ending:  # by the thread that is cut off at the end
-                self.uncertain.update(filter(self.just_kept, again))
+                self.uncertain.update(filter(self.just_let_go, again))
             if again - self.uncertain:
                 simulation.blame("kept twice: %s" % numbers)
             self.kept.update(numbers)
             program.kept.update(numbers)
-            self.kept_at.update(dict.fromkeys(numbers, simulation.now))
             self.kept_files.update(keys)
+        self.let_go_at.update(dict.fromkeys(numbers, simulation.now))
 
-    def just_kept(self, number):
+    def just_let_go(self, number):
         """Whether that was at this moment."""
-        return self.kept_at.get(number) == self.simulation.now
+        return self.let_go_at.get(number) == self.simulation.now
 
     def leaves(self, program):
         """What it has taken from the spool, and has just sent, may stay there."""
