@@ -12,8 +12,8 @@ import os
 
 from .. import logger
 from ..config import MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
-from . import media, values
-from .texts import Content, clean, cut, text_json
+from . import media, snapshots, values
+from .texts import NOTHING, Content, clean, cut, text_json
 from .wire_tags import KEY_BYTES, system_tags_json, tags_json
 
 TYPE_CHECKING = False
@@ -66,6 +66,7 @@ class Limits:
         cut_off: list[str] = []
         tags = system_tags_json(_NO_EXTRA, self, cut_off)
         self.system_tags_json = b"" if cut_off else tags
+        self.plain = mask is None and not ultra_large_report  # whether texts need not be looked after
         self.common = _common_fields(_NO_EXTRA, "", self, [])
 
     def masked(self, text: str) -> str:
@@ -86,54 +87,57 @@ def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = No
 
     Its files are added to ``uploads``, by their keys.
     """
-    content = Content(record, limits)
-    if uploads is not None and content.uploads:
-        uploads.update(content.uploads)
+    name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, given, returned, _, _, extra = record
+    attached = NOTHING
+    if extra is None and limits.plain:  # as nearly all spans are: two texts, and 0.5 µs less
+        if type(given) is not str:
+            given = snapshots.text(given)
+        if type(returned) is not str:
+            returned = snapshots.text(returned)
+    else:
+        attached = content = Content(record, limits)
+        given, returned = content.input, content.output
+        if uploads is not None and content.uploads:
+            uploads.update(content.uploads)
     while True:
-        data = _filled_in(record, limits, content)
+        cut_off: list[str] = [*attached.cut_off]
+        tags = tags_json(record, attached.notes, limits, cut_off)
+        name_json = _labels.get(name) or _label(name, "span_name", cut_off)
+        type_json = _labels.get(span_type) or _label(span_type, "span_type", cut_off)
+        shown_input = text_json(given, limits.text_bytes, "input", cut_off)
+        shown_output = text_json(returned, limits.text_bytes, "output", cut_off)
+        common = limits.common
+        if extra or cut_off or attached.storage or not limits.system_tags_json:
+            common = _common_fields(extra or _NO_EXTRA, attached.storage, limits, cut_off)
+        data = _SPAN % (
+            start_ns // 1000,
+            span_id,
+            b"%016x" % parent_id if parent_id else b"0",
+            trace_id,
+            duration_ns // 1000 if duration_ns > 0 else 0,
+            name_json,
+            type_json,
+            status,
+            shown_input,
+            shown_output,
+            common,
+            tags,
+        )
         if len(data) <= MAX_SPAN_BYTES:
             return data
-        limits = _narrower(limits, content, len(data))
+        limits = _narrower(limits, given, returned, len(data))
 
 
-def _narrower(limits: Limits, content: Content, size: int) -> Limits:
+def _narrower(limits: Limits, given: str, returned: str, size: int) -> Limits:
     """What to cut to when the JSON is too long: escaping made more of the texts (a control character is six bytes of
     JSON), or the limits were configured that high. Input and output pay first."""
-    texts = [clean(cut(text, limits.text_bytes, "", [])) for text in (content.input, content.output)]
+    texts = [clean(cut(text, limits.text_bytes, "", [])) for text in (given, returned)]
     texts_size = len(_json(texts).encode("utf-8"))
     room = MAX_SPAN_BYTES - (size - texts_size)
     if room < MAX_SPAN_BYTES // 8:
         return Limits(limits.workspace_id, limits.value_bytes // 2, limits.text_bytes, mask=limits.mask)
     longest = max(len(text.encode("utf-8")) for text in texts)
     return Limits(limits.workspace_id, limits.value_bytes, int(longest * 0.98 * room / texts_size), mask=limits.mask)
-
-
-def _filled_in(record: Record, limits: Limits, content: Content) -> bytes:
-    """The object of one finished span."""
-    name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, _, _, _, _, extra = record
-    cut_off: list[str] = list(content.cut_off)
-    tags = tags_json(record, content.notes, limits, cut_off)
-    name_json = _labels.get(name) or _label(name, "span_name", cut_off)
-    type_json = _labels.get(span_type) or _label(span_type, "span_type", cut_off)
-    shown_input = text_json(content.input, limits.text_bytes, "input", cut_off)
-    shown_output = text_json(content.output, limits.text_bytes, "output", cut_off)
-    common = limits.common
-    if extra or cut_off or content.storage or not limits.system_tags_json:
-        common = _common_fields(extra or _NO_EXTRA, content.storage, limits, cut_off)
-    return _SPAN % (
-        start_ns // 1000,
-        span_id,
-        b"%016x" % parent_id if parent_id else b"0",
-        trace_id,
-        duration_ns // 1000 if duration_ns > 0 else 0,
-        name_json,
-        type_json,
-        status,
-        shown_input,
-        shown_output,
-        common,
-        tags,
-    )
 
 
 def _common_fields(extra: dict[str, Any], storage: str, limits: Limits, cut_off: list[str]) -> bytes:

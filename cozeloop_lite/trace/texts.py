@@ -64,23 +64,33 @@ def text_json(text: str, limit: int, name: str, cut_off: list[str]) -> bytes:
         return quote(clean(text)).encode()
 
 
-class Content:
-    """The texts of a span as they are sent, and the files that go with them."""
+class Attached:
+    """What goes with the two texts of a span: nothing, with nearly all.
 
-    # Nearly all spans have two texts and nothing of these.
+    Attributes:
+        storage: the field of the span that tells the platform of its files.
+        uploads: the files, by their keys.
+        notes: which files are not uploaded, and why.
+        cut_off: the names of what was left out.
+    """
+
     storage = ""
     uploads: Mapping[str, bytes] = {}
     notes: Sequence[str] = ()
     cut_off: Sequence[str] = ()
 
+
+NOTHING = Attached()
+
+
+class Content(Attached):
+    """The texts of a span as they are sent, where they are masked or go up as files, and what goes with them."""
+
     def __init__(self, record: Record, limits: Limits) -> None:
         _, _, trace_id, span_id, _, _, _, _, given, returned, _, _, extra = record
-        self.input = snapshots.text(given)
-        self.output = snapshots.text(returned)
-        if extra is not None or limits.mask is not None or limits.ultra_large_report:
-            texts = {"input": self.input, "output": self.output}
-            self._prepare(texts, extra or {}, file_prefix(span_id, trace_id), limits)
-            self.input, self.output = texts["input"], texts["output"]
+        texts = {"input": snapshots.text(given), "output": snapshots.text(returned)}
+        self._prepare(texts, extra or {}, file_prefix(span_id, trace_id), limits)
+        self.input, self.output = texts["input"], texts["output"]
 
     def _prepare(self, texts: dict[str, str], extra: dict[str, Any], prefix: str, limits: Limits) -> None:
         noted: list[str] = []
