@@ -57,19 +57,6 @@ def _without_files(span: Span, field: str, value: Any) -> Any:
     return value
 
 
-def weight(span: Span) -> int:
-    """The bytes that the texts and files of a span hold in memory."""
-    size = 0
-    if span._input is not None:
-        size += span._input.__sizeof__()
-    if span._output is not None:
-        size += span._output.__sizeof__()
-    if span._extra is not None:
-        for lifter in span._extra.get("files", {}).values():
-            size += sum(len(part.data) for part in lifter.parts)
-    return size
-
-
 def lighten(span: Span) -> None:
     """Leave the files of ``span`` out, since there is no room for them, and say so on it."""
     extra = span._extra

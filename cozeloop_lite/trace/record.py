@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 NAME: Final = 0
 PARENT_ID: Final = 4
 START_NS: Final = 5
-VALUES: Final = 11
+
+# What is held in memory, measured on CPython 3.7 to 3.13: by a finished span, the place in the queue included, and by
+# each tag, its key and a number included; texts come on top.
+SPAN_BYTES = 400
+TAG_BYTES = 100
 
 # What baggage, which is text, cannot be: fields of the span, and counts.
 _NOT_INHERITED = COUNT_TAGS | {"input", "output"}
@@ -64,6 +68,30 @@ def record_of(span: Span) -> Record:
         tuple(tags.values()),
         span._extra,
     )
+
+
+def weight(record: Record) -> int:
+    """The bytes that ``record`` holds in memory, about."""
+    name, _, _, _, _, _, _, _, given, returned, _, tags, extra = record
+    size = SPAN_BYTES + len(name) + TAG_BYTES * len(tags)
+    if given is not None:
+        size += given.__sizeof__()
+    if returned is not None:
+        size += returned.__sizeof__()
+    for value in tags:
+        if type(value) is str:
+            size += value.__sizeof__()
+    return size if extra is None else size + _weight_of_extra(extra)
+
+
+def _weight_of_extra(extra: dict[str, Any]) -> int:
+    size = extra.__sizeof__()
+    for name, value in list(extra.items()):
+        if name == "files":
+            size += sum(len(part.data) for lifter in list(value.values()) for part in lifter.parts)
+        else:  # texts, and small dicts of them
+            size += repr(value).__sizeof__()
+    return size
 
 
 def _with_inherited(baggage: dict[str, str], own: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
 from .exporter import SpanExporter
 from .queue import SendQueue
-from .record import VALUES, record_of
+from .record import record_of, weight
 from .span import NOOP, Span, SpanOwner, to_micros
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .exporter import Encode
 
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
-SPAN_BYTES = 700  # what a small finished span holds in memory, measured on CPython 3.7 to 3.13
 LIGHT_BYTES = 64 * 1024  # content of less never makes the difference between room in the queue and none
 MAX_OPEN = 65_536  # spans; as many as may wait in the queue
 UNFINISHED = "unfinished"  # the tag of a span that was open when the process ended
@@ -242,15 +241,12 @@ class Tracer:
         if span._trace.sampled is False:
             self._owner.sampled_out.add()
             return
-        heavy = content.weight(span)
-        if heavy > LIGHT_BYTES and heavy > self._queue.room():
-            content.lighten(span)  # better a span without its files than no span
-            heavy = content.weight(span)
         kept = record_of(span)
-        size = SPAN_BYTES + heavy
-        for value in kept[VALUES]:
-            if type(value) is str:
-                size += len(value)
+        size = weight(kept)
+        if size > LIGHT_BYTES and size > self._queue.room():
+            content.lighten(span)  # better a span without its files than no span
+            kept = record_of(span)
+            size = weight(kept)
         self._queue.put(kept, size)
 
 

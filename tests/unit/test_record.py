@@ -6,10 +6,13 @@ import datetime
 import gc
 import json
 import threading
+import tracemalloc
+
+import pytest
 
 from cozeloop_lite import new_client
 from cozeloop_lite.trace.encoding import Limits, encode
-from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record_of
+from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record_of, weight
 from cozeloop_lite.trace.span import Span
 
 MANY = 10_000
@@ -133,3 +136,38 @@ def test_spans_that_wait_are_no_work_for_the_garbage_collector():
     exporter.go.set()
     client.close()
     assert client.stats()["delivered"] == 5 * MANY
+
+
+KINDS = {
+    "bare": lambda span, n: None,
+    "texts": lambda span, n: (span.set_input("x" * 500 + str(n)), span.set_output("上海" * 100 + str(n))),
+    "messages": lambda span, n: span.set_input([{"role": "user", "content": "question %d" % n}] * 3),
+    "numbers": lambda span, n: span.set_tags({"key %d" % place: n + place / 3 for place in range(30)}),
+    "short tags": lambda span, n: span.set_tags({"key %d" % place: "value %d" % n for place in range(50)}),
+    "wide tags": lambda span, n: span.set_tags({"key %d" % place: "上" * 300 + str(n) for place in range(5)}),
+    "system tags": lambda span, n: span.set_system_tags({"key %d" % place: "x" * 500 + str(n) for place in range(20)}),
+    "runtime": lambda span, n: span.set_runtime({"library": "library %d" % n, "extra": {"n": n}}),
+    "service": lambda span, n: span.set_service_name("x" * 1000 + str(n)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_counts_for_is_what_it_holds(client, kind):
+    def finished(number):
+        span = client.start_span("step", "model")
+        KINDS[kind](span, number)
+        span.discard()  # it must not be held by whoever reports it, too
+        span._duration_ns = 10**9 + number
+        record = record_of(span)
+        return record, weight(record)
+
+    finished(0)  # what is made once
+    gc.collect()  # and the tuples that Python keeps for later
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        waiting = [finished(number) for number in range(300)]
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.6 < sum(size for _, size in waiting) / held < 1.4
