@@ -50,9 +50,13 @@ _NOT_INHERITED = COUNT_TAGS | {"input", "output"}
 def record_of(span: Span) -> Record:
     """What is left of ``span``, which is finished."""
     finish_us, start_ns = span._finish_us, span._start_ns
-    # One C call, as is {**a, **b}: another thread may still be adding some, even while a tuple is made of them, since
-    # that may begin a garbage collection, and that may run Python.
-    tags = _with_inherited(span._baggage, span._tags) if span._baggage else span._tags.copy()
+    keys: tuple[str, ...] = ()
+    given: tuple[Any, ...] = ()
+    if span._tags or span._baggage:
+        # One C call, as is {**a, **b}: another thread may still be adding some, even while a tuple is made of them,
+        # since that may begin a garbage collection, and that may run Python.
+        tags = _with_inherited(span._baggage, span._tags) if span._baggage else span._tags.copy()
+        keys, given = tuple(tags), tuple(tags.values())
     return (
         span._name,
         span._span_type,
@@ -64,8 +68,8 @@ def record_of(span: Span) -> Record:
         span._status,
         span._input,
         span._output,
-        tuple(tags),
-        tuple(tags.values()),
+        keys,
+        given,
         span._extra,
     )
 
