@@ -1127,7 +1127,8 @@ def by_stream(chain, config):
 
 
 def by_batch(chain, config):
-    return chain.batch([ASKED, ASKED], config=config, return_exceptions=True)
+    one_at_a_time = {**config, "max_concurrency": 1}  # of two threads, either may get the first scripted answer
+    return chain.batch([ASKED, ASKED], config=one_at_a_time, return_exceptions=True)
 
 
 def by_ainvoke(chain, config):
