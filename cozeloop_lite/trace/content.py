@@ -59,16 +59,18 @@ def _without_files(span: Span, field: str, value: Any) -> Any:
 
 def lighten(span: Span) -> None:
     """Leave the files of ``span`` out, since there is no room for them, and say so on it."""
-    extra = span._extra
-    if extra is None:
+    extra = span._extra or {}
+    lifters = extra.get("files", {})
+    ultra = extra.get("ultra_large_report", span._owner.ultra_large_report)
+    if not lifters and not ultra:
         return
     logger.warn("too many bytes wait to be sent: a span goes without its files")
-    for field, lifter in extra.get("files", {}).items():
+    for field, lifter in lifters.items():
         for part in lifter.parts:
             part.data = ""
         lifter.notes.append("%s: its files, since too many bytes waited already" % field)
-    if extra.pop("ultra_large_report", None) or span._owner.ultra_large_report:
-        extra["ultra_large_report"] = False
+    if ultra:
+        span._extras()["ultra_large_report"] = False
     chars = span._owner.text_chars
     span._input = span._input and snapshots.text(span._input)[:chars]
     span._output = span._output and snapshots.text(span._output)[:chars]

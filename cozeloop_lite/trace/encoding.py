@@ -66,7 +66,7 @@ class Limits:
         cut_off: list[str] = []
         tags = system_tags_json(_NO_EXTRA, self, cut_off)
         self.system_tags_json = b"" if cut_off else tags
-        self.plain = mask is None and not ultra_large_report  # whether texts need not be looked after
+        self.plain = mask is None and not ultra_large_report  # a span without extras is sent as it is
         self.common = _common_fields(_NO_EXTRA, "", self, [])
 
     def masked(self, text: str) -> str:
@@ -74,12 +74,16 @@ class Limits:
         if self.mask is None:
             return text
         try:
-            masked = self.mask(text)
+            masked: object = self.mask(text)  # whatever the function of the program says it returns
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
             kind = type(problem).__name__
             logger.error("the mask failed, a placeholder is sent instead of what it was given: %s", kind)
             return MASK_FAILED
-        return masked if isinstance(masked, str) else MASK_FAILED
+        if isinstance(masked, str):
+            return masked
+        kind = type(masked).__name__
+        logger.error("the mask returned no str but %s, a placeholder is sent instead of what it was given", kind)
+        return MASK_FAILED
 
 
 def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = None) -> bytes:
@@ -89,7 +93,7 @@ def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = No
     """
     name, span_type, trace_id, span_id, parent_id, start_ns, duration_ns, status, given, returned, _, _, extra = record
     attached = NOTHING
-    if extra is None and limits.plain:  # as nearly all spans are: two texts, and 0.5 µs less
+    if extra is None and limits.plain:  # nearly all spans: 2 µs of 7 are saved
         if type(given) is not str:
             given = snapshots.text(given)
         if type(returned) is not str:

@@ -1,8 +1,8 @@
 """The snapshot of an input or output: taken at once on the caller's thread, turned into JSON on the daemon thread.
 
 A value of nothing but dicts, lists, texts and numbers is looked through once and then copied by ``marshal``. Two short
-messages cost the caller 2.3 µs, where their JSON costs 4.1; twenty of 500 characters 12 and 50. No code of the program
-runs. What is not that plain becomes JSON at once.
+messages cost the caller 2.0 µs, where their JSON costs 3.6; twenty of 500 characters 12 and 36, and 20 and 39 where
+some are Chinese. No code of the program runs. What is not that plain becomes JSON at once.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ def plain_copy(value: Any, limit: int) -> bytes | None:
     """
     if limit > _MAX_CHARS:
         limit = _MAX_CHARS
-    level, depth = [value], 0
+    level = [value]
     try:
-        while depth < _MAX_DEPTH:
-            depth += 1
+        for _ in range(_MAX_DEPTH):
             inner: list[Any] = []
             for container in level:
                 limit -= _ITEM_CHARS * len(container)

@@ -288,7 +288,9 @@ class Span(SpanContext):
         if not self._recording:
             return
         try:
-            snapshot = {str(key): values.tag_value(value, self._owner.tag_chars) for key, value in system_tags.items()}
+            chars = self._owner.tag_chars
+            # str() may return an object of a subclass, with code of its own.
+            snapshot = {str.__str__(str(key)): values.tag_value(value, chars) for key, value in system_tags.items()}
         except Exception as problem:  # noqa: BLE001 - not a mapping, or one that fails
             logger.warn("set_system_tags() takes a dict, and failed on %s: %s", values.type_name(system_tags), problem)
             return
@@ -352,7 +354,7 @@ class Span(SpanContext):
         try:
             text = str.__str__(value)
         except TypeError:
-            logger.warn("%s takes a str, not %s: it was not set", name, values.describe(value))
+            logger.warn(name + " takes a str, not %s: it was not set", values.describe(value))
             return
         self._extras()[name] = text
 

@@ -9,7 +9,7 @@ import itertools
 import logging
 from time import monotonic_ns, time_ns
 
-from .. import errors, logger, process
+from .. import config, errors, logger, process
 from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
 from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..api.client import ApiClient
-    from ..config import TraceConfig
     from .exporter import Encode
 
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
-LIGHT_BYTES = 64 * 1024  # content of less never makes the difference between room in the queue and none
+LIGHT_BYTES = 64 * 1024  # a record of less never makes the difference between room in the queue and none
 MAX_OPEN = 65_536  # spans; as many as may wait in the queue
 UNFINISHED = "unfinished"  # the tag of a span that was open when the process ended
 _NO_BAGGAGE: dict[str, str] = {}
@@ -44,13 +43,11 @@ class Tracer:
     """
 
     def __init__(
-        self, api: ApiClient, workspace_id: str, conf: TraceConfig | None = None, exporter: Any = None
+        self, api: ApiClient, workspace_id: str, conf: config.TraceConfig | None = None, exporter: Any = None
     ) -> None:
-        from ..config import TraceConfig
-
         if exporter is not None and not callable(getattr(exporter, "export_spans", None)):
-            raise errors.InvalidParamError("exporter must be an object with a method export_spans(spans)")
-        conf = self.conf = conf or TraceConfig()
+            raise errors.InvalidParamError('exporter must be "otlp" or an object with a method export_spans(spans)')
+        conf = self.conf = conf or config.TraceConfig()
         self._workspace_id = workspace_id
         self._exporter = SpanExporter(api, workspace_id, self._load_encoder, conf, exporter)
         # A text of more characters than it may have bytes is cut for certain; one more shows that there was more.
@@ -140,16 +137,23 @@ class Tracer:
 
         Returns:
             True when every span that waited at the time of the call was delivered.
+
+        Raises:
+            InvalidParamError: ``timeout`` is no number.
         """
-        return self._queue.flush(timeout)
+        return self._queue.flush(config.patience("timeout", timeout))
 
     def close(self, timeout: float | None = None) -> bool:
         """Send what is left, for at most ``timeout`` seconds (default: the setting ``shutdown_timeout``), and stop.
 
         Spans started later record nothing. Returns True when nothing was lost. A second call does nothing.
+
+        Raises:
+            InvalidParamError: ``timeout`` is no number.
         """
+        seconds = None if timeout is None else config.patience("timeout", timeout)
         self._closed = True
-        return self._queue.close(timeout)
+        return self._queue.close(seconds)
 
     def stats(self) -> dict[str, Any]:
         """The account of spans, at this instant.

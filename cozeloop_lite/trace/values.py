@@ -88,7 +88,7 @@ def error_text(error: Any) -> str:
         if isinstance(error, str):
             return str.__str__(error) or "error"
         if type(error) is not int and type(error) not in _CONTAINERS:
-            return str(error) or describe(error)
+            return str.__str__(str(error)) or describe(error)
     except Exception:  # noqa: BLE001, S110 - a raising __str__
         pass
     return describe(error)

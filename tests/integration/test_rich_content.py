@@ -162,7 +162,7 @@ def test_a_hundred_images_in_one_span(count):
         kept = json.loads(stored["object_storage"])["Attachments"]
         assert 10 <= len(kept) == len(server.store.files())
         assert stored["warnings"] == []
-        assert "cut_off" in stored["system_tags_string"]
+        assert "input image " in stored["system_tags_string"]["cut_off"]
         assert "not_uploaded" in stored["tags_string"]
 
 
@@ -175,6 +175,22 @@ def test_more_bytes_than_may_wait_cost_the_files_and_not_the_span():
         (sent,) = server.spans()
         assert "too many bytes" in sent["tags_string"]["not_uploaded"]
         assert json.loads(sent["input"])["messages"][0]["parts"][0]["image_url"]["url"] == ""
+        assert not uploads(server)
+
+
+@pytest.mark.parametrize("of_the_client", [True, False])
+def test_more_bytes_than_may_wait_cost_a_large_text_its_file_and_not_the_span(of_the_client):
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(
+            server.url, "7", "t", queue_max_bytes=3_000_000, ultra_large_report=of_the_client
+        )
+        with client.start_span("s") as span:
+            if not of_the_client:
+                span.set_ultra_large_report(True)
+            span.set_input("x" * 8_000_000)
+        assert client.close()
+        (sent,) = server.spans()
+        assert sent["input"] == "x" * (1 << 20)
         assert not uploads(server)
 
 
@@ -213,10 +229,16 @@ def test_a_mask_sees_every_text_and_the_keys_of_files_survive_it():
         assert all(b"secret" not in request.body for request in server.requests)
 
 
-def test_a_mask_that_fails_lets_nothing_through():
-    def mask(text):
-        raise RuntimeError(text)
+def fails(text):
+    raise RuntimeError(text)
 
+
+def forgets_to_return(text):
+    text.replace("secret", "***")
+
+
+@pytest.mark.parametrize("mask", [fails, forgets_to_return, str.encode])
+def test_a_mask_that_fails_lets_nothing_through_and_says_so(mask, logged):
     with RecordingServer() as server:
         client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
         with client.start_span("s") as span:
@@ -225,6 +247,8 @@ def test_a_mask_that_fails_lets_nothing_through():
         assert client.close()
         assert b"secret" not in server.requests[0].body
         assert server.spans()[0]["input"] == "(masked: the mask failed)"
+    (said,) = [line for line in logged() if "mask" in line]
+    assert "secret" not in said
 
 
 def test_the_stand_in_server_warns_of_a_key_without_a_file_until_the_file_arrives():

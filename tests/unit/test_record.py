@@ -138,10 +138,68 @@ def test_spans_that_wait_are_no_work_for_the_garbage_collector():
     assert client.stats()["delivered"] == 5 * MANY
 
 
+def test_to_weigh_it_runs_no_code_of_the_program(client):
+    class Key(str):
+        def __str__(self):
+            return self
+
+        def __repr__(self):
+            raise RuntimeError("not to be asked")
+
+        __hash__ = str.__hash__
+
+    with client.start_span("step") as span:
+        span.set_system_tags({Key("key"): 1})
+    assert client.stats()["finished"] == 1
+
+
+def deep(levels):
+    return [deep(levels - 1)] if levels else []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"n": 10**5000}, {"deep": deep(30)}, {"wide": [{} for _ in range(200)]}, {"text": "\x00" * 900}],
+    ids=["a long number", "deep", "wide", "escapes"],
+)
+def test_whatever_surrounds_a_span_it_can_be_weighed(client, sent, extra):
+    with client.start_span("step") as span:
+        span.set_runtime({"library": "mine", "extra": extra})
+        span.set_system_tags({"n": 10**5000})
+    assert len(sent()) == 1
+
+
+def test_what_surrounds_a_span_may_change_while_it_is_weighed(client):
+    """As another thread does whose setter was called before the span was finished."""
+    span = client.start_span("step")
+    span.set_system_tags({"tag %d" % number: "text" for number in range(50)})
+    span.finish()
+    record = record_of(span)
+    collections = []
+
+    def collected(phase, info):
+        collections.append(phase)
+        span._extra["late %d" % len(collections)] = "text"
+        span._extra["system_tags"]["late %d" % len(collections)] = "text"
+
+    threshold = gc.get_threshold()
+    try:
+        gc.callbacks.append(collected)
+        gc.set_threshold(1)
+        for _ in range(20):
+            weight(record)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+
+
 KINDS = {
     "bare": lambda span, n: None,
     "texts": lambda span, n: (span.set_input("x" * 500 + str(n)), span.set_output("上海" * 100 + str(n))),
     "messages": lambda span, n: span.set_input([{"role": "user", "content": "question %d" % n}] * 3),
+    "a long name": lambda span, n: setattr(span, "_name", "x" * 5000 + str(n)),
+    "a long type": lambda span, n: setattr(span, "_span_type", "x" * 5000 + str(n)),
+    "long keys": lambda span, n: span.set_tags({"x" * 1000 + str(place + n): n for place in range(30)}),
     "numbers": lambda span, n: span.set_tags({"key %d" % place: n + place / 3 for place in range(30)}),
     "short tags": lambda span, n: span.set_tags({"key %d" % place: "value %d" % n for place in range(50)}),
     "wide tags": lambda span, n: span.set_tags({"key %d" % place: "上" * 300 + str(n) for place in range(5)}),
