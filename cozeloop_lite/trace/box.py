@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 4 * 1024 * 1024  # of a batch, unless one item has more; when that many wait, it is full
 NEVER = 1 << 62
-FULL = "the queue is full: spans are dropped until the server has taken those that wait"
+FULL = (
+    "the queue is full (trace_queue_conf, queue_max_bytes): spans are dropped until the server has taken those that "
+    "wait"
+)
 CROWDED = 0.75  # of what may wait
 
 
@@ -155,11 +158,12 @@ class Box:
             self._fill(batch)  # no loop in here: CPython 3.13 leaves its jump back out of this try
             taken = collections.Counter([id(item) for item, _ in batch])  # nearly always each once
             self._account.take(len(batch))
-            self._batch, self._open = batch, taken  # last: a signal handler that gives up on a batch wants it whole
+            self._open, self._batch = taken, batch
         except BaseException:  # Ctrl-C
-            self._items.extendleft(reversed(batch))
-            self._account.put_back(self._account.in_hand)
-            self._batch, self._open = [], {}
+            if self._batch is not batch:  # else it is in hand, and who took it gives it back
+                self._items.extendleft(reversed(batch))
+                self._account.put_back(self._account.in_hand)
+                self._open = {}
             raise
         return batch
 

@@ -379,7 +379,7 @@ class World:
         self.kept = set()
         self.let_go_at = {}  # span -> when it was kept, or would have been if the disk were not full
         self.kept_files = set()
-        self.uncertain = set()  # spans that were let go at the end, with a request under way for them, or about to be
+        self.uncertain = set()  # spans that were let go at the end, while a request with them was under way or due
         self.uncertain_files = set()  # the same for files
         self.frozen = 0.0  # seconds in all
         self.latest = 0.0  # what the wall clock showed before it was set, at most
@@ -487,7 +487,8 @@ class World:
             self.kept.update(numbers)
             program.kept.update(numbers)
             self.kept_files.update(keys)
-        self.let_go_at.update(dict.fromkeys(numbers, simulation.now))
+        if program.queue._ending or not self.disk_is_full:
+            self.let_go_at.update(dict.fromkeys(numbers, simulation.now))
 
     def just_let_go(self, number):
         """Whether that was at this moment."""

@@ -12,6 +12,7 @@ from cozeloop_lite import errors
 from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
 from cozeloop_lite.trace import exporter as exporter_module
+from cozeloop_lite.trace.box import FULL
 from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.machine import Machine
 from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS
@@ -597,7 +598,7 @@ def test_that_the_queue_is_full_is_said_by_whoever_sends_even_while_the_server_t
     judge.calls = []
     server = Server(lambda numbers: (judge(numbers), judge.calls.append(1))[0])
     SpanExporter(server, "1", lambda: encode, TraceConfig()).send([FakeSpan(0)], book)
-    full = "[cozeloop] the queue is full: spans are dropped until the server has taken those that wait"
+    full = "[cozeloop] " + FULL
     assert [message for message in logged() if "full" in message] == [full]
 
 
