@@ -66,7 +66,7 @@ def main() -> None:
             _round(bench, letters, number)
     about.update(rounds=rounds, minutes=(time.monotonic() - begin) / 60, load_after=environment.load())
 
-    text = report.document(about, bench.figures, bench.notes)
+    text = report.document(about, bench.figures, bench.notes, full=not options.only)
     if options.only or options.quick or options.rounds:
         print(text)
     else:

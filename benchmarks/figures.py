@@ -16,7 +16,7 @@ class Figures:
         self._rounds = rounds
 
     def values(self, library: str, key: str) -> list[float]:
-        """One of each round; empty when it was not measured."""
+        """One of each time it was measured; empty when it never was."""
         return self._rounds.get(library, {}).get(key, [])
 
     def median(self, library: str, key: str) -> float:

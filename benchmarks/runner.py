@@ -23,7 +23,7 @@ LITE = "cozeloop_lite"
 
 class Bench:
     """Attributes:
-    figures: by library and key, one value for each round.
+    figures: by library and key, one value for each time.
     notes: what did not go as it should.
     """
 

@@ -54,6 +54,7 @@ def exporting(setup):
         each = _each_ns(subject, input, count, 0)
         figures["%s.mean_ns" % kind] = (time.perf_counter_ns() - begin) / count
         subject.flush()
+        figures["%s.flushed_ns" % kind] = (time.perf_counter_ns() - begin) / count
         calm = _each_ns(subject, input, paced, PAUSE_SECONDS)
         subject.flush()
         for name, times in (("", each), (".paced", calm)):
