@@ -11,7 +11,7 @@ DOCUMENTED := cozeloop_lite $(addprefix cozeloop_lite.,decorator entities.prompt
 .PHONY: help demo test lint docs matrix integrations bench chaos fuzz simulate load clean
 
 help:  ## say what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
 demo: $(VENV)/package  ## see a real trace in a browser, without an account
 	@$(BIN)/python -m examples.demo

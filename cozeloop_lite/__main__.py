@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m cozeloop_lite",
+        prog="python -m " + (__package__ or "cozeloop_lite"),  # vendored, it has another name
         description="Tools for developing with CozeLoop, and without its server.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -206,6 +206,8 @@ def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]
         keys = [quote_name(key) for key in sorted(server.prompts.documents())]
         more = f" and {len(keys) - _MAX_KEYS} more" if len(keys) > _MAX_KEYS else ""
         lines.append(f"prompts: {', '.join(keys[:_MAX_KEYS]) or 'none yet'}{more}")
+    if arguments.host in ("0.0.0.0", "::"):
+        lines.append(f"for other machines: port {server.port} of the address that they know this one by")
     return [
         *lines,
         f"in a browser: {server.url}/{enter or ('?token=(the value of --token)' if arguments.token else '')}",

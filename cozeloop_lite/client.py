@@ -231,11 +231,16 @@ class Client:
         """Send the finished spans, for at most ``timeout`` seconds (default: ``shutdown_timeout``), and stop.
 
         Afterwards tracing records nothing. Returns True when nothing was lost.
+
+        Raises:
+            InvalidParamError: ``timeout`` is no number.
         """
         if self._closed:
             return True
         from . import clients
 
+        if timeout is not None:
+            config.patience("timeout", timeout)  # before anything is closed
         self._closed = True
         clients.forget(self)
         hub = self._parts.get("prompts")

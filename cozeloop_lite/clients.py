@@ -2,7 +2,7 @@
 
 ``new_client`` hands out the same open client for the same effective settings. The module-level functions of the package
 (``default.py``) use the default client: the first one built, or one built from the environment when it is first needed.
-Without a usable environment tracing records nothing, and says so once.
+Without a usable environment tracing records nothing, and says so, at most once a minute.
 """
 
 from __future__ import annotations

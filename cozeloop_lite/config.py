@@ -101,9 +101,9 @@ class TraceConfig:
             raise errors.InvalidParamError("trace_finish_event_processor must be a function of one argument")
         self.trace_finish_event_processor = trace_finish_event_processor
         self.sample_rate = _rate(sample_rate)
-        self.ultra_large_report = bool(ultra_large_report)
-        self.record_inputs = bool(record_inputs)
-        self.record_outputs = bool(record_outputs)
+        self.ultra_large_report = _flag("ultra_large_report", ultra_large_report)
+        self.record_inputs = _flag("record_inputs", record_inputs)
+        self.record_outputs = _flag("record_outputs", record_outputs)
         if mask is not None and not callable(mask):
             raise errors.InvalidParamError("mask must be a function that takes a str and returns one")
         self.mask = mask
@@ -131,7 +131,7 @@ class PromptConfig:
         self.cache_refresh_interval = interval(
             "prompt_cache_refresh_interval", prompt_cache_refresh_interval, PROMPT_INTERVAL
         )
-        self.traceable = bool(prompt_trace)
+        self.traceable = _flag("prompt_trace", prompt_trace)
         self.snapshot = file_path("prompt_snapshot", prompt_snapshot)
 
     def key(self) -> tuple[Any, ...]:
@@ -234,7 +234,7 @@ def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:
 def checked_token(value: Any, where: str) -> str:
     """``value`` as it can stand in a header. Errors say what it is like, never what it is."""
     if not isinstance(value, str):
-        raise errors.AuthInfoRequiredError("%s a %s, not a str" % (where, type(value).__name__))
+        raise errors.AuthInfoRequiredError("%s of the type %s, not str" % (where, type(value).__name__))
     scheme, _, rest = value.strip().partition(" ")
     value = rest.strip() if scheme.lower() == "bearer" else value.strip()
     if not value:
@@ -266,7 +266,7 @@ def http_client(given: Any) -> Any:
     known = callable(getattr(given, "urlopen", None)) or (httpx is not None and isinstance(given, httpx.Client))
     if given is not None and not known:
         raise errors.InvalidParamError(
-            "http_client must be a urllib3.PoolManager or an httpx.Client, not a %s" % type(given).__name__
+            "http_client must be a urllib3.PoolManager or an httpx.Client, not %s" % type(given).__name__
         )
     return given
 
@@ -296,6 +296,13 @@ def seconds(name: str, value: Any, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise errors.InvalidParamError("%s must be a number of seconds above 0, not %r" % (name, value))
     return float(value)
+
+
+def patience(name: str, value: Any) -> float:
+    """How many seconds to wait; what is not above 0 means not to wait."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        raise errors.InvalidParamError("%s must be a number of seconds, not %r" % (name, value))
+    return value
 
 
 def count(name: str, value: Any, default: int) -> int:
@@ -333,7 +340,7 @@ def _fields(name: str, given: Any, kind: type) -> dict[str, Any]:
         return {field: getattr(given, field) for field in kind().__dict__} if given is not None else {}
     except AttributeError:
         raise errors.InvalidParamError(
-            "%s must be a %s, not a %s" % (name, kind.__name__, type(given).__name__)
+            "%s must be of the type %s, not %s" % (name, kind.__name__, type(given).__name__)
         ) from None
 
 
@@ -348,6 +355,13 @@ def _path(name: str, fields: dict[str, Any], default: str) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise errors.InvalidParamError("%s must be a path that begins with '/', not %r" % (name, value))
     return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    """True or False. Not a text, be it from the environment: ``"false"`` would be true."""
+    if isinstance(value, (str, bytes)):
+        raise errors.InvalidParamError("%s must be True or False, not %r" % (name, value))
+    return bool(value)
 
 
 def _rate(value: Any) -> float:

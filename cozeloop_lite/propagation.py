@@ -158,7 +158,7 @@ def baggage_fault(key: Any, value: Any) -> str:
     """Why ``key`` and ``value`` cannot be baggage, in words; ``""`` when they can (contract siblings.md 2.9)."""
     for what, text in (("key", key), ("value", value)):
         if not issubclass(type(text), str):  # isinstance() would ask the object, which may fail
-            return "its %s is a %s, not a str" % (what, values.type_name(text))
+            return "its %s is of the type %s, not str" % (what, values.type_name(text))
         if len(text) > MAX_ITEM_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_ITEM_BYTES:
             return "its %s is longer than %d bytes" % (what, MAX_ITEM_BYTES)
     if not key:

@@ -56,6 +56,7 @@ def main() -> None:
     print(answer.replace(", trace", "\ntrace"))
     for server in servers:
         server.shutdown()
+        server.server_close()
     cozeloop_lite.flush()
 
 

@@ -30,7 +30,7 @@ def main() -> None:
         print(cozeloop_lite.inject({})["traceparent"])
         root.set_output("A timed step.")
     if not client.flush():  # wait until all of it was sent
-        sys.exit("not delivered: %s" % client.stats()["dropped"])
+        sys.exit("not delivered: %s" % client.stats())
 
 
 if __name__ == "__main__":

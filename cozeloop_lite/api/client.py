@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 LONGEST_SECONDS = 86_400.0  # sockets take no number that is much larger
+TOO_SHORT = (
+    "the %.3g s of a request (timeout; %s is in milliseconds) were over before it could be sent: a first one has to "
+    "load urllib3, which takes 0.1 s and more"
+)
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # parsing it holds up the program: a lying server must not have much of it
 
 
@@ -301,6 +305,8 @@ class ApiClient:
         with process.loading():
             from . import transport
         pools = self._open_pools()
+        if monotonic() >= end:
+            raise errors.RequestTimeoutError(TOO_SHORT % (seconds, config.ENV_REQUEST_TIMEOUT))
         token = None
         last = not asked.needs_token
         while True:

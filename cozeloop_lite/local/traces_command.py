@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
     source.add_argument(
         "--db", "--store", metavar="FILE", default=DEFAULT_DB, help="sqlite file (default: %(default)s)"
     )
-    source.add_argument("--url", help="ask a running stand-in server instead of a file")
+    source.add_argument("--url", type=_address, help="ask a running stand-in server instead of a file")
     form = traces.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write the trace as one page, to be opened without a server")
@@ -72,6 +72,12 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 31:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def _address(text: str) -> str:
+    if not text.lower().startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with http:// or https://")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -122,6 +122,8 @@ class PromptHub:
         """
         if self._closed:
             raise errors.ClientClosedError()
+        if fallback is not None and not callable(fallback):
+            _check_fallback(fallback)
         query = _query(prompt_key, version, label)
         if not self._traceable:
             entry = self._cache.get(query)
@@ -304,16 +306,24 @@ def _warn(query: Query, source: str, error: errors.LoopError) -> None:
     logger.warn(text, name_of(query), source, str(error))
 
 
-def _fallen_back(fallback: Any, error: errors.LoopError, query: Query) -> Prompt:
-    from ..entities.entity import copied
+def _check_fallback(given: Any) -> None:
     from ..entities.prompt import Prompt
 
-    given = fallback() if callable(fallback) else fallback
     if not isinstance(given, (Prompt, Mapping)):
         raise errors.InvalidParamError(
             "fallback must be a Prompt, a dict of the same shape, or a function that returns one, not %s"
             % values.type_name(given)
-        ) from error
+        )
+
+
+def _fallen_back(fallback: Any, error: errors.LoopError, query: Query) -> Prompt:
+    from ..entities.entity import copied
+    from ..entities.prompt import Prompt
+
+    given = fallback
+    if callable(fallback):
+        given = fallback()
+        _check_fallback(given)
     prompt: Prompt = copied(Prompt.model_validate(given))
     _warn(query, FALLBACK, error)
     return prompt

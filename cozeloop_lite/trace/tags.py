@@ -74,11 +74,11 @@ def _checked(span: Span, key: str, value: Any) -> Any:
     if key in TEXT_TAGS:
         if issubclass(type(value), str):
             return values.tag_value(value, span._owner.tag_chars)
-        logger.warn("the tag %s takes a str, not %s: it was not set", key, values.describe(value))
+        logger.warn("the tag " + key + " takes a str, not %s: it was not set", values.describe(value))
         return None
     number = as_int(value)
     if number is None or number < 0:  # the server turns negative ones into 0 (contract backend.md 2.2)
-        logger.warn("the tag %s takes an int from 0 up, not %s: it was not set", key, values.describe(value))
+        logger.warn("the tag " + key + " takes an int from 0 up, not %s: it was not set", values.describe(value))
         return None
     return number
 

@@ -13,6 +13,8 @@ import cozeloop_lite
 
 
 def main() -> None:
+    if not os.environ.get("COZELOOP_JWT_OAUTH_CLIENT_ID"):  # a personal token would do instead, and is not meant here
+        sys.exit("COZELOOP_JWT_OAUTH_CLIENT_ID is not set: see the page of your OAuth application")
     try:
         client = cozeloop_lite.new_client(
             # These three come from the environment, too, when they are not given here.

@@ -161,6 +161,12 @@ def test_a_function_takes_its_time_from_that_of_the_call(platform, vault, ttl):
     assert platform.requests == []
 
 
+def test_a_time_that_is_over_before_the_request_is_ready_does_not_blame_the_token(platform):
+    with pytest.raises(errors.RequestTimeoutError, match="COZELOOP_REQUEST_TIMEOUT is in milliseconds"):
+        ApiClient(platform.url, "t").get(PATH, timeout=1e-9)
+    assert platform.requests == []
+
+
 # -- a function whose token is kept -----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,6 +136,11 @@ def test_serve_says_where_it_is_and_what_to_set(serve):
     assert f"export COZELOOP_API_BASE_URL={server.url}\n" in server.greeting
     assert "export COZELOOP_WORKSPACE_ID=1\n" in server.greeting
     assert "export COZELOOP_API_TOKEN=" in server.greeting
+
+
+def test_serve_says_how_others_reach_it(serve):
+    assert "for other machines: port " in serve("--host", "0.0.0.0").greeting
+    assert "other machines" not in serve().greeting
 
 
 def test_serve_does_not_print_the_token(serve):
@@ -328,7 +334,7 @@ def test_no_traces_are_no_error(tmp_path):
         (["traces", "--db", "notes.txt"], "cannot read traces from notes.txt"),
         (["traces", "--db", "empty.db"], "cannot read traces from empty.db"),
         (["traces", "--url", "http://127.0.0.1:1"], "cannot read traces from http://127.0.0.1:1"),
-        (["traces", "--url", "nonsense"], "cannot read traces from nonsense"),
+        (["traces", "--url", "http://no-such-host.invalid"], "cannot read traces from http://no-such-host.invalid"),
     ],
 )
 def test_what_cannot_be_read_is_a_clear_error(tmp_path, arguments, message):
@@ -386,7 +392,17 @@ def test_help_is_printed(tmp_path, arguments):
     assert "python -m cozeloop_lite" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], ["serve", "--port", "70000"], ["traces", "--limit", "0"]])
+def test_a_copied_folder_calls_itself_as_it_was_called(tmp_path):
+    shutil.copytree(os.path.join(ROOT, "cozeloop_lite"), str(tmp_path / "copied"))
+    program = [sys.executable, "-m", "copied", "--help"]
+    printed = subprocess.check_output(program, cwd=str(tmp_path), env=environment(PYTHONPATH=""), timeout=30)
+    assert printed.startswith(b"usage: python -m copied ")
+
+
+WRONG = [[], ["nope"], ["serve", "--port", "70000"], ["traces", "--limit", "0"], ["traces", "--url", "localhost"]]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
 def test_wrong_arguments_are_a_usage_error(tmp_path, arguments):
     result = run(tmp_path, *arguments)
 

@@ -197,13 +197,13 @@ def test_colours_are_for_terminals_only(tmp_path, variables, colored):
 # --- serve ---
 
 
-def greeting(command):
-    return "\n".join(command.read(6))
+def greeting(command, lines=6):
+    return "\n".join(command.read(lines))
 
 
 def test_serve_for_others_makes_a_token_and_prints_it_once(start):
     server = start("serve", "--port", "0", "--store", ":memory:", "--host", "0.0.0.0")
-    text = greeting(server)
+    text = greeting(server, 7)
     token = re.search(r"COZELOOP_API_TOKEN=(\S{32,})$", text).group(1)
     url = re.search(r"COZELOOP_API_BASE_URL=(\S+)", text).group(1)
 

@@ -247,3 +247,16 @@ def test_the_level_of_the_log_can_be_set(logged):
     cozeloop_lite.set_log_level(logging.ERROR)
     cozeloop_lite.start_span("s").finish()
     assert logged() == []
+
+
+@pytest.mark.parametrize("timeout", ["5", None, True, float("nan"), [5]])
+def test_a_time_to_wait_that_is_none_is_an_error_and_leaves_the_client_open(sink, timeout):
+    client = new_client(workspace_id="7", api_token="t", exporter=sink)
+    with pytest.raises(errors.InvalidParamError, match="timeout"):
+        client.flush(timeout)
+    if timeout is not None:
+        with pytest.raises(errors.InvalidParamError, match="timeout"):
+            client.close(timeout)
+    client.start_span("step", "custom").finish()
+    assert client.close(10)
+    assert len(sink.spans) == 1

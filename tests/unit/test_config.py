@@ -136,6 +136,11 @@ def test_a_workspace_may_be_a_number():
         ("headers", {"a:b": "c"}),
         ("headers", {"": "c"}),
         ("exporter", object()),
+        ("exporter", "otpl"),
+        ("record_inputs", "false"),  # as from an environment variable; it would be true
+        ("record_outputs", "no"),
+        ("ultra_large_report", b"0"),
+        ("prompt_trace", ""),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(name, value):

@@ -378,6 +378,18 @@ def test_a_wrong_type_is_said_and_not_set(client, sent, logged, name, value):
     assert sent("one")["duration_micros"] < 10_000_000
 
 
+def test_each_setter_that_was_given_a_wrong_type_is_named(client, logged):
+    with client.start_span("step", "model") as span:
+        span.set_input_tokens("5")
+        span.set_output_tokens("3")
+        span.set_user_id(7)
+        span.set_service_name(7)
+        span.set_log_id(7)
+    said = "\n".join(logged())
+    for name in ("input_tokens", "output_tokens", "user_id", "service_name", "log_id"):
+        assert said.count(name + " takes") == 1
+
+
 def test_integers_of_other_libraries_are_integers(client, sent):
     class Int64:
         def __index__(self):
