@@ -98,8 +98,7 @@ class Plan:
         return Part("soak", library, run, verdict.of_soak)
 
     def text(self, about: dict[str, object]) -> str:
-        everything = self.faults + self.endings + self.forks + self.soaks
-        parts = [report.INTRODUCTION % about, report.shortfalls(everything)]
+        parts = [report.INTRODUCTION % about, report.shortfalls(self.results())]
         if self.faults:
             parts.append(report.faults(self.rows, self.faults))
         if self.endings:
@@ -110,8 +109,11 @@ class Plan:
             parts.append(report.soak(self.soaks, SOAK_RATE, self.options.soak_seconds))
         return "\n".join(parts)
 
+    def results(self) -> list[Result]:
+        return self.faults + self.endings + self.forks + self.soaks
+
     def falls_short(self) -> bool:
-        return any(result.short for result in self.faults + self.endings + self.forks + self.soaks)
+        return any(result.short for result in self.results())
 
 
 def main() -> None:
@@ -126,6 +128,8 @@ def main() -> None:
     plan = Plan(options)
     before = environment.load()
     plan.run()
+    if not plan.results():
+        parser.error("nothing is called that: --only %s --library %s" % (options.only, options.library))
     about = environment.describe(plan.pythons)
     text = plan.text({**about, "load_before": before, "load_after": environment.load(), "jobs": options.jobs})
     if (options.only, options.library) == ("*", "*"):
