@@ -13,8 +13,8 @@ import cozeloop_lite
 
 
 def main() -> None:
-    if not os.environ.get("COZELOOP_JWT_OAUTH_CLIENT_ID"):  # a personal token would do instead, and is not meant here
-        sys.exit("COZELOOP_JWT_OAUTH_CLIENT_ID is not set: see the page of your OAuth application")
+    if not any(name.startswith("COZELOOP_JWT_OAUTH_") for name in os.environ):  # a personal token would be used instead
+        sys.exit("the three variables are not set: see the page of your OAuth application for the values")
     try:
         client = cozeloop_lite.new_client(
             # These three come from the environment, too, when they are not given here.

@@ -128,7 +128,7 @@ def test_the_same_one_gives_the_same_client(server, client, carrier):
 
 
 def test_one_for_asyncio_is_refused(server):
-    with pytest.raises(InvalidParamError, match=r"httpx\.Client, not a AsyncClient"):
+    with pytest.raises(InvalidParamError, match=r"httpx\.Client, not AsyncClient"):
         cozeloop_lite.new_client(server.url, "7", "t", http_client=httpx.AsyncClient())
 
 

@@ -386,6 +386,12 @@ def test_the_example_says_where_its_span_went(platform):
     assert done.stdout == "trace %s\ndelivered to workspace 7 by <ApiClient %s>\n" % (span["trace_id"], platform.url)
 
 
+def test_the_example_does_not_use_a_personal_token_instead(platform):
+    done = run_example(COZELOOP_API_BASE_URL=platform.url, COZELOOP_API_TOKEN="personal")
+    assert (done.returncode, platform.spans()) == (1, [])
+    assert "variables are not set" in done.stderr
+
+
 @pytest.mark.parametrize("missing", VARIABLES)
 def test_the_example_names_the_variable_that_is_missing(missing):
     done = run_example(**{name: value for name, value in VARIABLES.items() if name != missing})
