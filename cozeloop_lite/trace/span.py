@@ -245,15 +245,15 @@ class Span(SpanContext):
 
     def set_input_tokens(self, input_tokens: int) -> None:
         """The tag ``input_tokens``. ``tokens`` becomes the sum of both unless it is set."""
-        self._set_one("input_tokens", input_tokens)
+        self._set_count("input_tokens", input_tokens)
 
     def set_output_tokens(self, output_tokens: int) -> None:
         """The tag ``output_tokens``."""
-        self._set_one("output_tokens", output_tokens)
+        self._set_count("output_tokens", output_tokens)
 
     def set_start_time_first_resp(self, start_time_first_resp: int) -> None:
         """When the first token arrived, in µs since the epoch. ``latency_first_resp`` follows from it."""
-        self._set_one("start_time_first_resp", start_time_first_resp)
+        self._set_count("start_time_first_resp", start_time_first_resp)
 
     def set_prompt(self, prompt: Any) -> None:
         """The tags ``prompt_key`` and ``prompt_version`` of a prompt from the hub."""
@@ -347,6 +347,13 @@ class Span(SpanContext):
     def _set_one(self, key: str, value: Any) -> None:
         if self._recording:
             tags.put(self, key, value)
+
+    def _set_count(self, key: str, value: Any) -> None:
+        if self._recording:
+            if type(value) is int and value >= 0:  # nearly always, and half the time
+                self._tags[key] = value
+            else:
+                tags.put(self, key, value)
 
     def _keep(self, name: str, value: Any) -> None:
         if not self._recording or value is None:
