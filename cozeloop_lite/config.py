@@ -27,6 +27,7 @@ ENV_REQUEST_TIMEOUT = "COZELOOP_REQUEST_TIMEOUT"  # milliseconds
 ENV_SPOOL_DIR = "COZELOOP_SPOOL_DIR"
 CN_BASE_URL = "https://api.coze.cn"
 
+LONGEST_PATIENCE = 1e9  # seconds; an int may be too large for the clock
 TIMEOUT = 3.0  # seconds, contract siblings.md 1.1
 UPLOAD_TIMEOUT = 30.0  # seconds, contract siblings.md 1.1
 SHUTDOWN_TIMEOUT = 5.0  # seconds
@@ -101,9 +102,9 @@ class TraceConfig:
             raise errors.InvalidParamError("trace_finish_event_processor must be a function of one argument")
         self.trace_finish_event_processor = trace_finish_event_processor
         self.sample_rate = _rate(sample_rate)
-        self.ultra_large_report = _flag("ultra_large_report", ultra_large_report)
-        self.record_inputs = _flag("record_inputs", record_inputs)
-        self.record_outputs = _flag("record_outputs", record_outputs)
+        self.ultra_large_report = flag("ultra_large_report", ultra_large_report)
+        self.record_inputs = flag("record_inputs", record_inputs)
+        self.record_outputs = flag("record_outputs", record_outputs)
         if mask is not None and not callable(mask):
             raise errors.InvalidParamError("mask must be a function that takes a str and returns one")
         self.mask = mask
@@ -131,7 +132,7 @@ class PromptConfig:
         self.cache_refresh_interval = interval(
             "prompt_cache_refresh_interval", prompt_cache_refresh_interval, PROMPT_INTERVAL
         )
-        self.traceable = _flag("prompt_trace", prompt_trace)
+        self.traceable = flag("prompt_trace", prompt_trace)
         self.snapshot = file_path("prompt_snapshot", prompt_snapshot)
 
     def key(self) -> tuple[Any, ...]:
@@ -302,7 +303,7 @@ def patience(name: str, value: Any) -> float:
     """How many seconds to wait; what is not above 0 means not to wait."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise errors.InvalidParamError("%s must be a number of seconds, not %r" % (name, value))
-    return value
+    return min(value, LONGEST_PATIENCE)
 
 
 def count(name: str, value: Any, default: int) -> int:
@@ -319,6 +320,13 @@ def interval(name: str, value: Any, default: float) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
         return default
     return seconds(name, value, default)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False. Not a text, be it from the environment: ``"false"`` would be true."""
+    if isinstance(value, (str, bytes)):
+        raise errors.InvalidParamError("%s must be True or False, not %r" % (name, value))
+    return bool(value)
 
 
 def file_path(name: str, value: Any) -> str:
@@ -355,13 +363,6 @@ def _path(name: str, fields: dict[str, Any], default: str) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise errors.InvalidParamError("%s must be a path that begins with '/', not %r" % (name, value))
     return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    """True or False. Not a text, be it from the environment: ``"false"`` would be true."""
-    if isinstance(value, (str, bytes)):
-        raise errors.InvalidParamError("%s must be True or False, not %r" % (name, value))
-    return bool(value)
 
 
 def _rate(value: Any) -> float:

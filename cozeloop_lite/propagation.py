@@ -159,8 +159,10 @@ def baggage_fault(key: Any, value: Any) -> str:
     for what, text in (("key", key), ("value", value)):
         if not issubclass(type(text), str):  # isinstance() would ask the object, which may fail
             return "its %s is of the type %s, not str" % (what, values.type_name(text))
+        text = str.__str__(text)  # of a subclass, which may have code of its own, the text alone
         if len(text) > MAX_ITEM_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_ITEM_BYTES:
             return "its %s is longer than %d bytes" % (what, MAX_ITEM_BYTES)
+    key = str.__str__(key)
     if not key:
         return "its key is empty"
     return "its key contains = or ," if "=" in key or "," in key else ""
@@ -229,7 +231,7 @@ def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return value.decode("latin-1") if isinstance(value, bytes) else str.__str__(str(value))
 
 
 def _read_parent(found: dict[str, str]) -> tuple[TraceInfo, int]:

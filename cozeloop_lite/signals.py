@@ -13,7 +13,7 @@ import signal
 import threading
 import weakref
 
-from . import errors, logger, process
+from . import config, errors, logger, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def install(client: Client, timeout: float, signals: Iterable[int] | None) -> No
     """Flush ``client`` when one of ``signals`` arrives; see :meth:`cozeloop_lite.Client.install_signal_flush`."""
     if threading.current_thread() is not threading.main_thread():
         raise errors.InvalidParamError("install_signal_flush() must be called in the main thread: Python wants it so")
-    _clients[client] = timeout
+    _clients[client] = config.patience("timeout", timeout)
     for number in (signal.SIGTERM, signal.SIGINT) if signals is None else signals:
         try:
             before = signal.getsignal(number)

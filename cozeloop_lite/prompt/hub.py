@@ -78,7 +78,7 @@ class PromptHub:
             raise errors.InvalidParamError("api_client must be an ApiClient, not %s" % values.type_name(api_client))
         self._api = api_client
         self._workspace_id = config.workspace_id(workspace_id)
-        self._traceable = bool(traceable)
+        self._traceable = config.flag("traceable", traceable)
         self._tracer = tracer
         count = config.count("cache_max_count", cache_max_count, config.PROMPT_COUNT)
         interval = config.interval("cache_refresh_interval", cache_refresh_interval, config.PROMPT_INTERVAL)

@@ -60,7 +60,7 @@ def _without_files(span: Span, field: str, value: Any) -> Any:
 def lighten(span: Span) -> None:
     """Leave the files of ``span`` out, since there is no room for them, and say so on it."""
     extra = span._extra or {}
-    lifters = extra.get("files", {})
+    lifters = extra.get("files", {}).copy()  # one C call: another thread may still be adding one
     ultra = extra.get("ultra_large_report", span._owner.ultra_large_report)
     if not lifters and not ultra:
         return

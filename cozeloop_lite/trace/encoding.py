@@ -79,9 +79,9 @@ class Limits:
             kind = type(problem).__name__
             logger.error("the mask failed, a placeholder is sent instead of what it was given: %s", kind)
             return MASK_FAILED
-        if isinstance(masked, str):
-            return masked
-        kind = type(masked).__name__
+        if issubclass(type(masked), str):  # isinstance() would ask the object, which may fail
+            return str.__str__(masked)
+        kind = values.type_name(masked)
         logger.error("the mask returned no str but %s, a placeholder is sent instead of what it was given", kind)
         return MASK_FAILED
 

@@ -125,8 +125,10 @@ class Lifter:
 
     def _key(self, data: Any, kind: str, name: Any, bare: bool) -> Any:
         """The key that takes the place of ``data``; ``data`` itself when it is a link or anything else."""
-        if isinstance(data, (bytearray, memoryview)):
-            data = bytes(data)
+        if isinstance(data, str):
+            data = str.__str__(data)
+        elif isinstance(data, (bytes, bytearray, memoryview)) and type(data) is not bytes:
+            data = memoryview(data).tobytes()
         if isinstance(data, bytes):
             size = len(data)
         elif isinstance(data, str) and (bare or data[:5].lower() == "data:"):

@@ -95,7 +95,7 @@ class Content(Attached):
     def _prepare(self, texts: dict[str, str], extra: dict[str, Any], prefix: str, limits: Limits) -> None:
         noted: list[str] = []
         ultra = extra.get("ultra_large_report", limits.ultra_large_report)
-        lifters = extra.get("files") or {}
+        lifters = extra.get("files", {}).copy()  # one C call: a setter that began before the end may come late
         notes = extra.get("notes") or {}
         files = media.Files(prefix) if ultra or lifters else None
         if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at

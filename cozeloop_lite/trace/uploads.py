@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 0.01  # seconds; not 0, which says that it arrived
 MAX_ATTEMPTS = 12  # some minutes of an outage, after which the bytes make room for others
+FILE_BYTES = 500  # what one that waits holds in memory besides its content
 LOST = "%d files could not be uploaded in time: they are lost"
 
 
@@ -73,13 +74,14 @@ class Uploads:
 
     def add(self, key: str, content: bytes) -> None:
         """Let a file wait for its turn; counted as dropped when there is no room for it."""
-        if self._bytes + len(content) > self._max_bytes:
+        size = FILE_BYTES + len(content)
+        if self._bytes + size > self._max_bytes:
             logger.warn("files wait for %d bytes of uploads already: a further one is dropped", self._bytes)
             self.added += 1
             self.drop("queue_full")
             return
         upload = Upload(key, content, self.added + 1)
-        self._bytes += len(content)
+        self._bytes += size
         self._open[upload.number] = upload
         self._unclaimed[upload.number] = True
         self.added += 1
@@ -157,7 +159,7 @@ class Uploads:
             pass
         if not self._unclaimed.pop(upload.number, False):
             return False
-        self._bytes -= len(upload.content)
+        self._bytes -= FILE_BYTES + len(upload.content)
         return True
 
     def _close(self, uploads: list[Upload]) -> None:

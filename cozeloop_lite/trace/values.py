@@ -104,7 +104,7 @@ def describe(value: Any) -> str:
 
 def _repr(value: Any) -> str:
     try:
-        text = repr(value) if type(value) is not int or -BIG_INT < value < BIG_INT else hex_text(value)
+        text = str.__str__(repr(value)) if type(value) is not int or -BIG_INT < value < BIG_INT else hex_text(value)
     except Exception:  # noqa: BLE001 - a raising __repr__
         text = "<repr() failed> %s" % object.__repr__(value)
     return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "…"

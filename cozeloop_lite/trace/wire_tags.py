@@ -134,7 +134,7 @@ def system_tags_json(extra: dict[str, Any], limits: Limits, cut_off: list[str]) 
 
 
 def _bounded_system_tags(given: dict[str, Any], cut_off: list[str]) -> dict[str, Any]:
-    tags = {key: value for key, value in given.items() if key not in _OUR_SYSTEM_TAGS}
+    tags = {key: value for key, value in given.copy().items() if key not in _OUR_SYSTEM_TAGS}
     for key in list(tags)[MAX_TAGS - len(_OUR_SYSTEM_TAGS) :]:
         del tags[key]
         cut_off.append(cut(clean(key), KEY_BYTES, "", []))
@@ -157,7 +157,7 @@ def _typed(
         if kind is int and _LEAST <= value <= _MOST:
             longs.append(name + repr(value))
         elif kind is str:
-            if limits.mask is not None:
+            if limits.mask is not None and value:
                 value = limits.masked(value)
             if len(value) * 4 > value_bytes:
                 value = cut(value, value_bytes, key, cut_off)

@@ -237,7 +237,13 @@ def forgets_to_return(text):
     text.replace("secret", "***")
 
 
-@pytest.mark.parametrize("mask", [fails, forgets_to_return, str.encode])
+class Odd(type):
+    @property
+    def __name__(cls):
+        raise RuntimeError("not to be asked")
+
+
+@pytest.mark.parametrize("mask", [fails, forgets_to_return, str.encode, lambda text: Odd("Odd", (), {})()])
 def test_a_mask_that_fails_lets_nothing_through_and_says_so(mask, logged):
     with RecordingServer() as server:
         client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
@@ -249,6 +255,31 @@ def test_a_mask_that_fails_lets_nothing_through_and_says_so(mask, logged):
         assert server.spans()[0]["input"] == "(masked: the mask failed)"
     (said,) = [line for line in logged() if "mask" in line]
     assert "secret" not in said
+
+
+def test_a_mask_sees_no_empty_text_and_its_text_is_taken_as_one():
+    class Text(str):
+        def __len__(self):
+            return 0
+
+        encode = __str__ = None
+
+    seen = []
+
+    def mask(text):
+        seen.append(text)
+        return Text("*" * len(text))
+
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
+        with client.start_span("s") as span:
+            span.set_input("secret")
+            span.set_tags({"empty": "", "long": "x" * 2000})
+        assert client.close()
+        (sent,) = server.spans()
+    assert sent["input"] == "******"
+    assert sent["tags_string"] == {"empty": "", "long": "*" * 1024}
+    assert "" not in seen
 
 
 def test_the_stand_in_server_warns_of_a_key_without_a_file_until_the_file_arrives():

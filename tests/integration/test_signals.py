@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cozeloop_lite import signals
+from cozeloop_lite import errors, signals
 from support.recording import RecordingServer, hang
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +163,13 @@ tell = Tell()
 process.on_exit(tell)
 """ + WAIT_FOR_IT
     assert Program(server.url, program).send(signal.SIGTERM, signal.SIGTERM).code == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("timeout", ["2", None, True, float("nan")])
+def test_a_time_that_is_none_is_an_error_at_once(client, timeout):
+    with pytest.raises(errors.InvalidParamError, match="timeout"):
+        client.install_signal_flush(timeout)
+    assert client not in signals._clients
 
 
 def test_only_the_main_thread_may_ask_and_the_error_says_so(server):

@@ -13,7 +13,7 @@ import re
 from cozeloop_lite import errors, process
 from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
-from cozeloop_lite.trace import backlog, box, exporter, ids
+from cozeloop_lite.trace import backlog, box, exporter, ids, uploads
 from cozeloop_lite.trace.account import QUEUE_FULL
 from cozeloop_lite.trace.exporter import SPAN_ENTRY, SpanExporter
 from cozeloop_lite.trace.queue import SendQueue
@@ -35,6 +35,7 @@ def scaled(monkeypatch):
     monkeypatch.setattr(box, "BATCH_BYTES", REQUEST_BYTES)
     monkeypatch.setattr(backlog, "BATCH_BYTES", REQUEST_BYTES)
     monkeypatch.setattr(exporter, "MAX_SPAN_BYTES", REQUEST_BYTES - 64)
+    monkeypatch.setattr(uploads, "FILE_BYTES", 0)  # it would be most of what the small ones here have
     monkeypatch.setattr(ids.source, "fraction", ids.source.fraction)  # which each world makes its own
 
 

@@ -182,6 +182,15 @@ def test_a_server_that_is_not_there_yet_is_worth_another_try(pauses):
     assert len(pauses) == 3
 
 
+def test_what_the_server_said_is_not_lost_when_a_pause_takes_longer_than_there_is_time(server, api, monkeypatch):
+    monkeypatch.setattr(retry, "pause", lambda problem, attempt, retries: 0.01)
+    monkeypatch.setattr(client_module, "sleep", lambda seconds: time.sleep(0.3))
+    server.default = json_answer({"code": 0}, 503)
+    with pytest.raises(InternalServerError):
+        api.get(PATH, retries=3, timeout=0.25)
+    assert len(server.requests) == 1
+
+
 def test_an_answer_that_is_too_long_will_be_as_long_again(server, api, no_pauses, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 1000)
     server.default = json_answer({"code": 0, "x": "y" * 2000})

@@ -217,7 +217,7 @@ def test_a_file_that_comes_after_the_end_is_kept_or_lost_at_once(open_spool, spo
     """Its span was on the way when all was given up, and was accepted: nobody will come for the file."""
     attempts = []
     attempt = lambda upload, pace: attempts.append(upload) or 0  # noqa: E731
-    mine = backlog(open_spool(), attempt=attempt) if spooled else Uploads(attempt, 99)
+    mine = backlog(open_spool(), attempt=attempt) if spooled else Uploads(attempt, 9999)
     assert mine.abandon("shutdown") == []
     mine.add("late", b"1")
     mine.step(Pace())
@@ -262,7 +262,7 @@ def test_a_file_that_is_put_back_while_another_thread_gives_up_is_counted(open_s
         machine.then = lambda: files.abandon("shutdown")
         return 1.0
 
-    files = backlog(open_spool(), attempt=attempt, machine=machine) if spooled else Uploads(attempt, 99, machine)
+    files = backlog(open_spool(), attempt=attempt, machine=machine) if spooled else Uploads(attempt, 9999, machine)
     files.add("key", b"1")
     files.step(Pace())
     machine.then = lambda: None
@@ -277,7 +277,7 @@ def test_without_a_spool_what_is_being_uploaded_at_the_end_may_still_arrive(logg
         said.extend(files.abandon("shutdown"))
         return 0
 
-    files = Uploads(attempt, 99)
+    files = Uploads(attempt, 9999)
     files.add("first", b"1")
     files.add("second", b"2")
     files.step(Pace())

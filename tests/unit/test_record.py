@@ -11,6 +11,7 @@ import tracemalloc
 import pytest
 
 from cozeloop_lite import new_client
+from cozeloop_lite.trace.content import lighten
 from cozeloop_lite.trace.encoding import Limits, encode
 from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS, record_of, weight
 from cozeloop_lite.trace.span import Span
@@ -151,6 +152,37 @@ def test_to_weigh_it_runs_no_code_of_the_program(client):
     with client.start_span("step") as span:
         span.set_system_tags({Key("key"): 1})
     assert client.stats()["finished"] == 1
+
+
+class Growing(dict):
+    """Grows while it is looked through, as by a setter on another thread that began before the span was finished."""
+
+    def __iter__(self):
+        for key in dict.__iter__(self):
+            self["late %d" % len(self)] = self[key]
+            yield key
+
+    def items(self):
+        return ((key, self[key]) for key in self)
+
+    def values(self):
+        return (self[key] for key in self)
+
+
+IMAGE = {"messages": [{"content": [{"image_url": {"url": "data:image/png;base64," + "A" * 1000}}]}]}
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_surrounds_a_span_may_change_while_it_is_lightened_and_encoded(client, room):
+    span = client.start_span("step")
+    span.set_input(IMAGE)
+    span.set_system_tags({"tag": "text"})
+    for name in ("files", "system_tags"):
+        span._extra[name] = Growing(span._extra[name])
+    span.finish()
+    if not room:
+        lighten(span)
+    assert encode(record_of(span), Limits("7"), {})
 
 
 def deep(levels):

@@ -417,6 +417,57 @@ def test_a_hostile_tag_costs_itself(client, sent):
     assert sent("s")["tags_long"]["last"] == 2
 
 
+class Text(str):
+    """A str with code of its own, as a lazy translation is, which no thread of ours is to run."""
+
+    def __str__(self):
+        return self
+
+    def fails(self, *args):
+        raise RuntimeError("not to be asked")
+
+    __repr__ = __len__ = __sizeof__ = __iter__ = __contains__ = __getitem__ = encode = decode = startswith = fails
+
+
+class Named:
+    """An object whose texts are such texts."""
+
+    def __str__(self):
+        return Text("")
+
+    def __repr__(self):
+        return Text("named")
+
+
+TEXTS = {
+    "name": lambda client: client.start_span(Named(), "t"),
+    "type": lambda client: client.start_span("n", Named()),
+    "tag": lambda client: client.start_span("n", "t").set_tags({Named(): Named(), Text("text"): Text("text")}),
+    "system tag": lambda client: client.start_span("n", "t").set_system_tags({"a": Named(), Text("b"): Text("text")}),
+    "baggage": lambda client: client.start_span("n", "t").set_baggage({Text("key"): Text("value")}),
+    "runtime": lambda client: client.start_span("n", "t").set_runtime({"library": Named(), "extra": {"a": Named()}}),
+    "log id": lambda client: client.start_span("n", "t").set_log_id(Text("log id")),
+    "wrong": lambda client: client.start_span("n", "t").set_log_id(Named()),
+    "count": lambda client: client.start_span("n", "t").set_input_tokens(Named()),
+    "user": lambda client: client.start_span("n", "t").set_user_id(Named()),
+    "status": lambda client: client.start_span("n", "t").set_status_code(Named()),
+    "input": lambda client: client.start_span("n", "t").set_input(Text("text")),
+    "data URL": lambda client: client.start_span("n", "t").set_input(
+        {"messages": [{"content": [{"image_url": {"url": Text("data:image/png;base64,AAAA")}}]}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_texts_with_code_of_their_own_are_taken_for_their_text(client, sink, what):
+    TEXTS[what](client)
+    span = client.get_span_from_context()
+    span.finish()
+    assert client.close(10)
+    assert len(sink.spans) == 1
+    assert client.stats()["open"] == 0
+
+
 def test_a_program_may_write_while_another_thread_finishes(client, sent):
     for number in range(100):
         span = client.start_span("s%d" % number)
