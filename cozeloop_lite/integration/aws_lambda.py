@@ -23,7 +23,7 @@ from time import monotonic, time
 
 from .. import clients, logger
 from ..propagation import extract
-from ..trace import depth, ids, values
+from ..trace import content, depth, ids, values
 from ..trace.span import NOOP
 from . import lambda_events
 
@@ -149,8 +149,8 @@ class _Handler:
         self._span_type = span_type
         self._client = client
         self._patience = _Patience(flush_timeout)
-        self._record_inputs = record_inputs
-        self._record_outputs = record_outputs
+        self._record_inputs = content.recorded("record_inputs", record_inputs)
+        self._record_outputs = content.recorded("record_outputs", record_outputs)
         self._last = time()  # when there last was something to send; by the wall clock, which does not stand still
 
     def start(self, event: Any, context: Any) -> Span:

@@ -57,6 +57,14 @@ def _without_files(span: Span, field: str, value: Any) -> Any:
     return value
 
 
+def recorded(name: str, value: Any) -> bool:
+    """Whether a decorator is to record an input or output. A text, be it ``"false"``, is a mistake, and means no."""
+    if issubclass(type(value), (str, bytes)):
+        logger.warn(name + " takes True or False, not %s: nothing is recorded", values.describe(value))
+        return False
+    return bool(value)
+
+
 def lighten(span: Span) -> None:
     """Leave the files of ``span`` out, since there is no room for them, and say so on it."""
     extra = span._extra or {}

@@ -149,8 +149,9 @@ def test_without_a_name_from_the_platform_it_is_that_of_the_function(client, sin
     assert sink.spans[0]["span_name"] == "decorated"
 
 
-def test_input_and_output_can_be_kept_out(client, sink):
-    @lambda_handler(record_inputs=False, record_outputs=False)
+@pytest.mark.parametrize("record", [False, "false"])  # the latter is a mistake, and no leave
+def test_input_and_output_can_be_kept_out(client, sink, record):
+    @lambda_handler(record_inputs=record, record_outputs=record)
     def handler(event, context):
         return "secret"
 

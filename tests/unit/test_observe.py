@@ -297,6 +297,14 @@ def test_a_hook_for_the_input(client, sent):
     assert [span["input"] for span in sent()] == ["what I say"] * 2
 
 
+@pytest.mark.parametrize("name", ["record_inputs", "record_outputs"])
+def test_a_text_is_no_leave_to_record(client, only, logged, name):
+    """From an environment variable, perhaps, in which it says "false"."""
+    observe(lambda a: {"answer": a}, **{name: "false"})("secret")
+    assert "secret" not in only()[name[7:-1]]
+    assert name in logged()[0]
+
+
 @pytest.mark.parametrize("record", [{"record_inputs": False}, {"record_outputs": False}])
 def test_what_is_not_to_be_recorded(client, sent, record):
     secret = "".join(reversed("terces"))
