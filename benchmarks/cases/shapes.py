@@ -6,7 +6,6 @@ first, so that what disturbs the machine, or grows in the process, disturbs both
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from statistics import median
@@ -18,8 +17,6 @@ SPANS = 1000
 FAN_OUT = 10_000
 THREADS = (1, 4, 16)
 THREADED = 3000  # spans of all threads
-# Python lets a thread run for 5 ms before another one gets its turn, and 16 threads would be done one after the other.
-SWITCH_SECONDS = 0.0005
 WARM = 2  # turns
 DEEP, WIDE, SIDE_BY_SIDE = 15, 9, 9  # turns that count
 
@@ -87,12 +84,7 @@ def threads(setup):
     assert total * len(THREADS) * (WARM + SIDE_BY_SIDE) <= ROOM, "what is dropped would cost less"
     steps = [lambda count=count: _on_threads(subject, count, total) for count in THREADS]
     figures = {}
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        alone, *others = _in_turns(steps, SIDE_BY_SIDE)
-    finally:
-        sys.setswitchinterval(usual)
+    alone, *others = _in_turns(steps, SIDE_BY_SIDE)
     for number, unit in enumerate(("cpu_us", "us")):
         base = [result[number] for result in alone]
         figures["1.%s" % unit] = median(base)
