@@ -155,9 +155,9 @@ SECTIONS = [
     (
         "k. Threads: 3,000 typical spans by all of them, µs a span",
         "The processor time is that of the threads, the clock runs from the first span to the last. Ratios as in j. "
-        "Python gives a thread 5 ms before another has its turn, so that of 16 threads with 187 spans each few are under "
-        "way at a time. With turns of 0.5 ms the last ratio was 1.3 in one run for cozeloop_lite, 2.5 for cozeloop and "
-        "1.5 for opentelemetry.",
+        "Python gives a thread 5 ms before another has its turn, so that of 16 threads with 187 spans each few are "
+        "under way at a time. With turns of 0.5 ms the last ratio was 1.3 in one run for cozeloop_lite, 2.5 for "
+        "cozeloop and 1.5 for opentelemetry.",
         [
             ("threads.%d.%s" % (count, unit), "%d at once, %s" % (count, label), UNIT, "%.1f", False)
             for count in (1, 4, 16)
