@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 
-from . import config, logger, process
+from . import config, errors, logger, process
 from .api.client import ApiClient
 from .client import Client
 from .trace import depth
@@ -132,6 +132,8 @@ def new_client(
         from .integration.otel import OtlpExporter
 
         exporter = OtlpExporter()
+    elif isinstance(exporter, str):
+        raise errors.InvalidParamError('exporter must be "otlp" or an object, not %r' % exporter)
     make_api = functools.partial(
         ApiClient,
         api_base_url,

@@ -235,7 +235,7 @@ def token(argument: str | Callable[[], str] | None) -> str | Callable[[], str]:
 def checked_token(value: Any, where: str) -> str:
     """``value`` as it can stand in a header. Errors say what it is like, never what it is."""
     if not isinstance(value, str):
-        raise errors.AuthInfoRequiredError("%s of the type %s, not str" % (where, type(value).__name__))
+        raise errors.AuthInfoRequiredError("%s %s, not str" % (where, type(value).__name__))
     scheme, _, rest = value.strip().partition(" ")
     value = rest.strip() if scheme.lower() == "bearer" else value.strip()
     if not value:

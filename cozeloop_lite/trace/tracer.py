@@ -46,7 +46,7 @@ class Tracer:
         self, api: ApiClient, workspace_id: str, conf: config.TraceConfig | None = None, exporter: Any = None
     ) -> None:
         if exporter is not None and not callable(getattr(exporter, "export_spans", None)):
-            raise errors.InvalidParamError('exporter must be "otlp" or an object with a method export_spans(spans)')
+            raise errors.InvalidParamError("exporter must be an object with a method export_spans(spans)")
         conf = self.conf = conf or config.TraceConfig()
         self._workspace_id = workspace_id
         self._exporter = SpanExporter(api, workspace_id, self._load_encoder, conf, exporter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gc
 import json
@@ -74,6 +75,19 @@ def test_a_tag_that_comes_while_the_record_is_made_takes_the_place_of_no_other(c
     assert json.loads(encode(record_of(span), Limits("7")))["tags_long"] == {"input_tokens": 3, "tokens": 3}
 
 
+@contextlib.contextmanager
+def garbage_collections(collected):
+    """One at nearly every step, which calls ``collected(phase, info)``."""
+    threshold = gc.get_threshold()
+    try:
+        gc.callbacks.append(collected)
+        gc.set_threshold(1)
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+
+
 def test_a_garbage_collection_that_gives_up_the_turn_while_the_record_is_made_does_no_harm(client):
     """Up to CPython 3.11 one may begin wherever an object is made, and with it run whatever the program hung on it."""
     span = client.start_span("step", "model")
@@ -85,15 +99,9 @@ def test_a_garbage_collection_that_gives_up_the_turn_while_the_record_is_made_do
         collections.append(phase)
         span._tags["late %d" % len(collections)] = 1  # as another thread would
 
-    threshold = gc.get_threshold()
-    try:
-        gc.callbacks.append(collected)
-        gc.set_threshold(1)
+    with garbage_collections(collected):
         for _ in range(20):
             record_of(span)
-    finally:
-        gc.set_threshold(*threshold)
-        gc.callbacks.remove(collected)
     assert collections
 
 
@@ -214,15 +222,9 @@ def test_what_surrounds_a_span_may_change_while_it_is_weighed(client):
         span._extra["late %d" % len(collections)] = "text"
         span._extra["system_tags"]["late %d" % len(collections)] = "text"
 
-    threshold = gc.get_threshold()
-    try:
-        gc.callbacks.append(collected)
-        gc.set_threshold(1)
+    with garbage_collections(collected):
         for _ in range(20):
             weight(record)
-    finally:
-        gc.set_threshold(*threshold)
-        gc.callbacks.remove(collected)
 
 
 KINDS = {
