@@ -97,8 +97,11 @@ class SendQueue(Sender):
             with self._lock:
                 if self._account.done >= target:
                     files = self._aside.added if files is None else files  # those the items brought are known by now
-                    if self._aside.done_with(files) and not (self._ending and self._aside.left_by_others()):
-                        return True
+                    if not (self._ending and self._aside.left_by_others()):
+                        if self._aside.done_with(files):
+                            return True
+                        if self._ending and self._aside.in_vain(self._ends(end)):
+                            return False
                 self._start()
                 now = self._machine.monotonic()
                 left = self._ends(end) - now
@@ -183,6 +186,7 @@ class SendQueue(Sender):
             with self._lock:
                 self.pace.deadline = self._machine.monotonic()  # an answer that comes now gives no time for more
                 said = self._aside.abandon(SHUTDOWN)
+                self.pace.ring()  # the daemon thread, if it waits for one of these
             self._say(said)
             stuck = self._discard()
         if self._has_overflowed():  # and whoever sends has had no occasion to say so

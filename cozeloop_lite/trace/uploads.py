@@ -177,6 +177,10 @@ class Uploads:
         """Whether the first ``count`` files that were added have their fate; later ones may have had it before."""
         return all(number > count for number in list(self._open))
 
+    def in_vain(self, end: float) -> bool:
+        """Whether nothing more can arrive until ``end``: all that waits does so for a time that the server named."""
+        return all(upload.patient and upload.due > end for upload in list(self._open.values()))
+
     def hurry(self) -> None:
         """Someone flushes: what waits out a pause is due now. May be called by any thread."""
         self._hurried = True

@@ -383,6 +383,47 @@ def test_what_earlier_processes_left_is_sent_by_one_thread_at_a_time(world):
     assert set(world.server.accepted.values()) == {1}
 
 
+@pytest.mark.parametrize("no_threads", [False, True])
+@pytest.mark.parametrize("end", ["close", "exit"])
+def test_the_end_does_not_wait_for_a_file_that_the_server_wants_after_it(world, end, no_threads):
+    program = world.start_program()
+    program.no_threads = no_threads
+    world.server.script = [OK, ("429 with Retry-After", 0.0), OK]
+    world.server.mood = ["ok"]
+    program.finish_span(files=[5, 5])
+    ended = []
+
+    def leave():
+        began = world.simulation.now
+        if end == "close":
+            program.queue.close()
+        else:
+            program.queue._on_exit_hurry()
+            program.queue._on_exit()
+        ended.append(world.simulation.now - began)
+
+    program.spawn(leave)
+    world.simulation.run(60)
+    assert ended[0] < 0.1
+    assert world.server.files == {"1/1"}  # what could be sent was
+    assert program.queue.stats()["files"] == {"delivered": 1, "queued": 0, "dropped": {"shutdown": 1}}
+
+
+def test_a_file_that_the_server_wants_later_does_not_keep_the_end_from_sending_what_others_left(world):
+    before = world.start_program(spool=True)
+    world.server.mood = ["503"]
+    finish(before, 150)  # two requests
+    spawned(before, before.queue.close)
+    world.simulation.run(60)
+    program = world.start_program(spool=True)
+    world.server.mood = ["ok"]
+    world.server.script = [OK, ("429 with Retry-After", 0.0), ("ok", 0.9)]
+    program.finish_span(files=[5])
+    spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert world.server.told == set(range(1, 152))
+
+
 # -- flush ------------------------------------------------------------------------------------------------------------
 
 
