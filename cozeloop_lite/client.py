@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NO_ASYNCIO = (
     "cozeloop_lite is synchronous and has no aexecute_prompt(): use execute_prompt(), in asyncio by "
-    "`await loop.run_in_executor(None, lambda: execute_prompt(...))`"
+    "`await loop.run_in_executor(None, cozeloop_lite.bind(lambda: execute_prompt(...)))`"
 )
 
 

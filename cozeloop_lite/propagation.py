@@ -148,7 +148,7 @@ def extract(headers: Any) -> SpanContext:
     try:
         found = _wanted(headers)
     except Exception as problem:  # noqa: BLE001 - not headers at all
-        logger.warn("extract() takes headers, and failed on %s: %s", values.type_name(headers), problem)
+        logger.warn("extract() takes headers (of a request), and failed on %s: %s", values.type_name(headers), problem)
         found = {}
     trace, span_id = _read_parent(found)
     return SpanContext(trace, span_id, _read_items(found.get(COZELOOP_TRACESTATE.lower()) or found.get(BAGGAGE, "")))

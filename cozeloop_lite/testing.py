@@ -155,7 +155,7 @@ class _NoNetwork:
     """In place of a pool of connections."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise OSError("there is no network in capture_spans()")
+        raise OSError("there is no network in capture_spans(): for prompts, use capture_spans(client) or StandInServer")
 
 
 @contextlib.contextmanager

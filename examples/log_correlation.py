@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 
 import cozeloop_lite
 from cozeloop_lite.integration.logs import TraceFilter
@@ -25,15 +26,16 @@ def main() -> None:
     logging.getLogger().addHandler(handler)
 
     client = cozeloop_lite.new_client()  # settings from the environment
+    log_id = "request-%s" % uuid.uuid4()
     with client.start_span("answer", "agent") as span:
-        span.set_log_id("request-4711")  # what your logs are sorted by; the trace id, if you set none
+        span.set_log_id(log_id)  # what your logs are sorted by; the trace id, if you set none
         log.warning("a question came in")
         search("What is a span?")
     client.flush()
 
     # From a log line to the trace. On a real platform it takes a second or two until a span can be found.
-    found = client.search_trace(log_id="request-4711").spans
-    print("found by the log id request-4711:", ", ".join(span.span_name for span in found))
+    found = client.search_trace(log_id=log_id).spans
+    print("found by the log id:", ", ".join(span.span_name for span in found))
 
 
 if __name__ == "__main__":

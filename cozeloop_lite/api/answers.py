@@ -51,6 +51,12 @@ _BY_CODE = {
     600904004: errors.InternalServerError,
     600904006: errors.InternalServerError,
 }
+_NO_SUCH_PROMPT = {  # contract backend.md 5.3
+    600501001: "Check prompt_key, and whether the prompt is in the workspace of workspace_id (COZELOOP_WORKSPACE_ID).",
+    600501002: "Check version: it is that of one which was submitted, such as 0.0.1; a draft is not found.",
+    600501003: "No version of the prompt was submitted yet: a draft is not found.",
+    600501007: "Check label: no version of the prompt has it.",
+}
 _BY_STATUS = {
     400: errors.BadRequestError,
     401: errors.AuthenticationError,
@@ -200,6 +206,8 @@ def _words(text: Any) -> str:
 def _hint(status: int, code: Any, text: str = "") -> str:
     if code in (602000101, 4100) or status == 401:
         return "Check api_token (COZELOOP_API_TOKEN): it is unknown or expired, or belongs to another platform."
+    if code in _NO_SUCH_PROMPT:
+        return _NO_SUCH_PROMPT[code]
     if "workspace_id" in text:
         return "Check workspace_id (COZELOOP_WORKSPACE_ID): it is a decimal number, as text."
     if _kind(status, code) is errors.PermissionDeniedError:

@@ -113,7 +113,7 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as problem:
         raise errors.InvalidParamError(
-            '%s needs PyJWT and cryptography (%s): pip install "cozeloop-lite[jwt]". '
+            '%s needs PyJWT and cryptography (%s): pip install "PyJWT>=2.4,<3" "cryptography>=3.4". '
             "Without them, pass a function that signs as jwt_oauth_signer." % (SETTING, problem)
         ) from problem
 

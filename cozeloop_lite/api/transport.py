@@ -22,6 +22,8 @@ HIDDEN = "***"
 ERROR_BYTES = 64 * 1024  # of an answer that is no success; the platform's own have less than 1 KB
 SHORTEST_SECRET = 8  # characters; a shorter one ("token", in a test) may be a part of any word
 
+_UNREACHED = " Is %s right, and is the server up?"
+_PLAIN = " What answers there speaks http, not https: is %s right?"
 _CONNECTION = r"\A(<[^>]*>|\w+\(host=[^)]*\)): "  # how urllib3 begins: with a class, and what the URL says anyway
 _UNTRUSTED = (
     ". If the authority that signed it is to be trusted: set SSL_CERT_FILE to a file of its certificate, or pass "
@@ -36,9 +38,12 @@ class Call:
     """One request: what is said, and by when it must be over: ``end`` (monotonic seconds), if not ``seconds`` from now.
 
     Attributes:
+        setting: what names the address of the server.
         away: it was redirected to another host, which is not given the token.
         secrets: texts that are hidden in all that comes back.
     """
+
+    setting = "api_base_url (%s)" % config.ENV_API_BASE_URL
 
     def __init__(
         self,
@@ -85,10 +90,20 @@ class Call:
         else:
             kind = errors.AnswerTooLongError if isinstance(problem, body.TooLong) else errors.NetworkError
             words = self.hidden(_words(problem)) or type(problem).__name__
-            error = kind("%s failed: %s%s" % (what, words, _UNTRUSTED if "certificate verify failed" in words else ""))
+            error = kind("%s failed: %s%s" % (what, words, self._advice(problem, words)))
         if not self._tells(problem):
             error.__cause__ = problem
         return error
+
+    def _advice(self, problem: BaseException, words: str) -> str:
+        """A sentence on what helps, where that is known; a proxy that is not reached is named already."""
+        if "certificate verify failed" in words:
+            return _UNTRUSTED
+        if self._way:
+            return ""
+        if isinstance(problem, NewConnectionError):
+            return "." + _UNREACHED % self.setting
+        return "." + _PLAIN % self.setting if "WRONG_VERSION_NUMBER" in words else ""
 
     def _tells(self, problem: BaseException | None) -> bool:
         """Whether a secret stands in ``problem`` or what is behind it: a server that is none may repeat anything."""

@@ -31,7 +31,8 @@ def wrap(observer: Observer) -> Any:
     fn = observer.fn
     if not callable(fn):
         logger.warn(
-            "observe() takes a function, not %s, and traces nothing (a name is given by name=...)", values.describe(fn)
+            "what is observed or traced is a function, not %s: nothing is traced (a name is given by name=...)",
+            values.describe(fn),
         )
         return fn
     signed = signatures.of(fn, through_wrappers=False)

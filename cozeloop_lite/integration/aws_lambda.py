@@ -193,9 +193,9 @@ class _Handler:
         if client is None:
             return
         seconds = self._patience.seconds()
-        left = lambda_events.time_left(context)
-        if left is not None:
-            seconds = max(0.0, min(seconds, left - MARGIN_SECONDS))
+        left, near = lambda_events.time_left(context), ""
+        if left is not None and left - MARGIN_SECONDS < seconds:
+            seconds, near = max(0.0, left - MARGIN_SECONDS), ", so near is the time limit of the invocation"
         end = monotonic() + seconds
         try:
             delivered = client.flush(seconds)
@@ -204,7 +204,8 @@ class _Handler:
             return
         in_vain = not delivered and monotonic() >= end
         if in_vain:
-            logger.warn("spans were not delivered within %.2g s: they are sent with the next invocation", seconds)
+            text = "spans were not delivered within %.2g s%s: they are sent with the next invocation"
+            logger.warn(text, seconds, near)
         if not in_vain or seconds >= SHORT_SECONDS:  # less time than that proves nothing
             self._patience.learn(in_vain)
         self._last = time()

@@ -113,6 +113,7 @@ class OtlpExporter:
         if self._pools is None or self._pid != os.getpid():
             self._pools, self._pid = connections.Pools(), os.getpid()
         call = transport.Call("POST", self._url, body, self._headers, self._timeout)
+        call.setting = "endpoint (OTEL_EXPORTER_OTLP_ENDPOINT)"
         call.secrets += self._secrets
         try:
             status, headers, content = transport.exchange(self._pools, call, MAX_ANSWER_BYTES)

@@ -202,7 +202,11 @@ def _version(number: str, fields: Any, common_reply: Any) -> Version:
     path = f"version {number}"
     forms.PROMPT(fields, path)  # wrong types are said here
     prompt = {name: value for name, value in fields.items() if name not in _ABOUT}
-    _object(prompt.get("prompt_template"), f"{path}: prompt_template").setdefault("metadata", {})
+    template = _object(prompt.get("prompt_template"), f"{path}: prompt_template")
+    template.setdefault("metadata", {})
+    for declared in template.get("variable_defs") or []:
+        if declared is not None:
+            declared.setdefault("desc", "")  # the platform answers one, and the official SDKs want it
     for *parents, name in _INT64:
         _int64_as_text(prompt, parents, name)
     reply = fields.get("reply", common_reply)

@@ -29,6 +29,7 @@ BAR_WIDTH = 24  # characters of the bars beside a tree
 QUIET_SECONDS = 1.0  # a trace is shown once nothing of it has arrived for so long
 _TICK_SECONDS = 0.3
 _URL_TIMEOUT_SECONDS = 10
+_ID_DIGITS = 32
 
 _EXAMPLES = """\
 examples:
@@ -94,7 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
         found: Any
         found = source.trace(arguments.trace_id, whole) if arguments.trace_id else source.list(arguments.limit)
         if found is None:
-            return fail(f"no trace {arguments.trace_id!r} in {where}")
+            advice = "" if len(arguments.trace_id) == _ID_DIGITS else f": an id has {_ID_DIGITS} digits"
+            return fail(f"no trace {arguments.trace_id!r} in {where}{advice}")
         if arguments.html:
             page = export(with_images(found, source.file))
         elif arguments.follow:
@@ -195,7 +197,9 @@ class _File:
 
     def __init__(self, db: str) -> None:
         if not os.path.isfile(db):
-            raise FileNotFoundError("there is no such file; `python -m cozeloop_lite serve` creates it")
+            raise FileNotFoundError(
+                "there is no such file: --db FILE names another, and `python -m cozeloop_lite serve` creates one"
+            )
         self._archive = Archive(Store(db, read_only=True))
         self.changes = self._archive.changes
         self.list(1)  # fails where the file is of an older version

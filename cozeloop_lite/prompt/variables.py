@@ -38,7 +38,7 @@ def checked(defs: Iterable[VariableDef | None] | None, variables: Mapping[str, A
         kind = types[key] = declared.type
         value = variables.get(key)
         if value is not None and kind in _CHECKS and not _CHECKS[kind](value):
-            raise _wrong_type(key, kind)
+            raise _wrong_type(key, kind, value)
     return types
 
 
@@ -62,7 +62,7 @@ def messages_of(key: str, value: Any) -> list[Message]:
     Raises :class:`InvalidParamError` for what is no message, or a message that no placeholder can bring.
     """
     if not _are_messages(value):
-        raise _wrong_type(key, VariableType.PLACEHOLDER)
+        raise _wrong_type(key, VariableType.PLACEHOLDER, value)
     messages = [_copy_of(message, Message) for message in _listed(value)]
     for message in messages:
         if message.role not in _ROLES:
@@ -78,9 +78,10 @@ def parts_of(value: Any) -> list[ContentPart]:
     return [_copy_of(part, ContentPart) for part in _listed(value)]
 
 
-def _wrong_type(key: str, kind: VariableType) -> InvalidParamError:
+def _wrong_type(key: str, kind: VariableType, value: Any) -> InvalidParamError:
     name = "Message like object" if kind == VariableType.PLACEHOLDER else str.__str__(kind)
-    return InvalidParamError("type of variable '%s' should be %s" % (key, name))
+    given = "" if isinstance(value, (list, tuple, Mapping)) else ", not " + type_name(value)  # there, it is an item
+    return InvalidParamError("type of variable '%s' should be %s%s" % (key, name, given))
 
 
 # -- the declared types -----------------------------------------------------------------------------------------------

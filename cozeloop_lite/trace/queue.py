@@ -13,7 +13,7 @@ from .. import logger, process
 from .account import SHUTDOWN, UNANSWERED
 from .box import FULL, NEVER
 from .machine import REAL, Machine
-from .pace import SILENT_SECONDS
+from .pace import SILENT_SECONDS, UNREACHED_SECONDS
 from .sender import POLL_SECONDS, Sender
 
 TYPE_CHECKING = False
@@ -205,9 +205,11 @@ class SendQueue(Sender):
         if given_up:
             text = (
                 "%d finished spans could not be delivered within %.1f s and are lost (shutdown_timeout is %g s; "
-                "a server that does not answer is waited for %g s)"
+                "a server that does not answer is waited for %g s, one that is not there %g s). With a spool_dir they are "
+                "kept"
             )
-            logger.say(logging.ERROR, text, given_up, seconds, self._shutdown_timeout, SILENT_SECONDS)
+            waits = self._shutdown_timeout, SILENT_SECONDS, UNREACHED_SECONDS
+            logger.say(logging.ERROR, text, given_up, seconds, *waits)
 
     def stats(self) -> dict[str, Any]:
         with self._lock:

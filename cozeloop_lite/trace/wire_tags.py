@@ -66,7 +66,10 @@ class _Shape:
                 total += given[place]
             given += (total,)
         if self.first_resp >= 0:
-            given += (max(0, given[self.first_resp] - start_ns // 1000),)
+            latency = given[self.first_resp] - start_ns // 1000
+            if latency < 0:
+                logger.warn("start_time_first_resp, in microseconds since the epoch, is before the span began")
+            given += (max(0, latency),)
         return given
 
 

@@ -487,7 +487,14 @@ def test_that_nobody_listens_is_said_without_the_words_of_another_library():
     with raising(errors.NetworkError) as caught:
         api_for(url).get(PATH)
     said = str(caught.value)
-    assert re.match(r"GET %s%s failed: Failed to establish a new connection: .*refused" % (url, PATH), said)
+    assert re.match(r"GET %s%s failed: Failed to establish a new connection: .*refused\. Is" % (url, PATH), said)
+    assert said.endswith(" Is api_base_url (COZELOOP_API_BASE_URL) right, and is the server up?")
+
+
+def test_a_server_that_speaks_no_tls_is_told_by_the_setting():
+    with StandInServer() as server, raising(errors.NetworkError) as caught:
+        api_for(server.url.replace("http:", "https:")).get(PATH)
+    assert str(caught.value).endswith(" speaks http, not https: is api_base_url (COZELOOP_API_BASE_URL) right?")
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,7 @@ def test_with_jinja_renders_conditions_loops_and_filters():
         "user: 1. Shanghai Museum (closed on Monday)",
         "2. Yu Garden",
         "You plan 1 day in Beijing.",
-        "type of variable 'days' should be integer",
+        "type of variable 'days' should be integer, not str",
     ]
 
 

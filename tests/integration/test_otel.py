@@ -187,7 +187,8 @@ def test_a_receiver_that_is_down_is_waited_for(logged):
     client.start_span("one").finish()
     assert not client.flush(0.2)
     assert (client.stats()["queued"], client.stats()["dropped"]) == (1, {})
-    assert any("will be sent again" in line for line in logged())
+    (said,) = [line for line in logged() if "will be sent again" in line]
+    assert said.endswith("Is endpoint (OTEL_EXPORTER_OTLP_ENDPOINT) right, and is the server up?")
     assert SECRET not in "".join(logged()) + repr(exporter)
 
 

@@ -492,6 +492,15 @@ def test_the_patience_of_a_short_flush_timeout_is_no_longer_than_it(slow):
     assert slow.flushes == [0.05, 0.05]
 
 
+def test_that_the_invocation_had_no_time_left_is_said(slow, logged):
+    slow.takes = 3600.0
+    handler_of(slow)({}, Context(millis=700))
+    assert logged() == [
+        "[cozeloop] spans were not delivered within 0.5 s, so near is the time limit of the invocation: they are sent "
+        "with the next invocation"
+    ]
+
+
 def test_what_was_not_sent_in_time_is_said_once(slow, logged):
     slow.takes = 3600.0
     handler = handler_of(slow)

@@ -284,10 +284,13 @@ def test_the_latency_follows_from_the_first_response(client, finish):
     assert finish(span)["tags_long"] == {"start_time_first_resp": first, "latency_first_resp": 1234}
 
 
-def test_a_first_response_before_the_start_has_no_latency(client, finish):
+def test_a_first_response_before_the_start_as_of_milliseconds_has_no_latency_and_the_unit_is_named(
+    client, finish, logged
+):
     span = client.start_span("s")
-    span.set_start_time_first_resp(5)
+    span.set_start_time_first_resp(span._start_ns // 1_000_000)
     assert finish(span)["tags_long"]["latency_first_resp"] == 0
+    assert "start_time_first_resp, in microseconds since the epoch," in logged()[-1]
 
 
 # -- how many tags --------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_the_list_says_what_there_is():
             "latest": "0.0.10",
             "labels": {"beta": "0.0.9"},
             "template_type": "normal",
-            "variables": [{"key": "x", "type": "float"}],
+            "variables": [{"key": "x", "type": "float", "desc": ""}],
         },
         {"prompt_key": "b", "versions": [], "latest": None, "labels": {}, "template_type": None, "variables": []},
     ]

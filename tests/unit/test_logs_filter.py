@@ -206,5 +206,6 @@ def test_what_the_platform_holds_is_found_by_the_log_id_of_a_line():
         (trace_id, spans["answer"]["span_id"], log_id, "a question came in"),
         (trace_id, spans["search"]["span_id"], log_id, "nothing was found"),
     ]
-    assert (log_id, spans["search"]["log_id"]) == ("request-4711", "request-4711")
-    assert done.stdout == "found by the log id request-4711: answer, search\n"
+    assert log_id.startswith("request-")
+    assert spans["search"]["log_id"] == log_id
+    assert done.stdout == "found by the log id: answer, search\n"

@@ -1088,7 +1088,7 @@ def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queu
     assert stats["dropped"] == {"shutdown": 25}
     assert [message for message in logged() if "are lost" in message] == [
         "[cozeloop] 35 finished spans could not be delivered within 0.2 s and are lost (shutdown_timeout is 5 s; "
-        "a server that does not answer is waited for 2 s)"
+        "a server that does not answer is waited for 2 s, one that is not there 0.5 s). With a spool_dir they are kept"
     ]
     sender.go.set()
     queue._thread.join(SOON)

@@ -68,11 +68,12 @@ def test_each_type_takes_its_values(kind, value):
 
 
 @pytest.mark.parametrize(("kind", "value"), cases(REFUSES))
-def test_each_type_refuses_other_values_in_the_same_words(kind, value):
+def test_each_type_refuses_other_values_and_says_what_was_given_unless_it_is_an_item(kind, value):
     with pytest.raises(InvalidParamError) as caught:
         check(kind, value)
     name = "Message like object" if kind == "placeholder" else kind
-    assert str(caught.value) == "type of variable 'k' should be %s" % name
+    given = "" if isinstance(value, (list, tuple, dict)) else ", not " + type(value).__name__
+    assert str(caught.value) == "type of variable 'k' should be %s%s" % (name, given)
 
 
 def test_every_type_is_tried_here():
@@ -174,7 +175,7 @@ def test_a_role_that_is_no_text_is_refused(role):
 
 
 def test_what_is_no_message_is_refused():
-    with pytest.raises(InvalidParamError, match=r"^type of variable 'k' should be Message like object$"):
+    with pytest.raises(InvalidParamError, match=r"^type of variable 'k' should be Message like object, not str$"):
         messages_of("k", "hello")
 
 
