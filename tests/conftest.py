@@ -13,6 +13,7 @@ from cozeloop_lite import clients, config, errors, new_client
 from cozeloop_lite import logger as logger_module
 from cozeloop_lite.api import keys
 from cozeloop_lite.trace import context
+from support.recording import RecordingServer
 
 # A slow machine is no failure, a run leaves no files behind, and two runs try the same examples.
 settings.register_profile(
@@ -100,6 +101,13 @@ def no_secret_leaks(monkeypatch):
     logger_module.logger.removeHandler(reader)
     leaked = [text for secret in secrets if len(secret) >= SHORTEST_SECRET for text in texts if secret in text]
     assert not leaked, "a secret stands in a message"
+
+
+@pytest.fixture
+def server():
+    """A real one, of which each test has its own: see ``support/recording.py``."""
+    with RecordingServer() as server:
+        yield server
 
 
 class Sink:

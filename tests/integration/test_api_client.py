@@ -43,12 +43,6 @@ PATH = "/v1/loop/things"
 GENEROUS = 5.0  # seconds: far above every deadline here, far below what would happen without one
 
 
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
-
-
 def api_for(server, token=TOKEN, **settings):
     return ApiClient(getattr(server, "url", server), token, **settings)
 

@@ -16,17 +16,11 @@ import urllib3
 from cozeloop_lite import ApiClient, errors
 from cozeloop_lite.api import client as client_module
 from cozeloop_lite.api import sse, transport
-from support.recording import Live, RecordingServer, dead_port, hang, json_answer, text_answer
+from support.recording import Live, dead_port, hang, json_answer, text_answer
 
 TOKEN = "pat_secret_0123456789"
 PATH = "/v1/loop/prompts/execute_streaming"
 GENEROUS = 5.0  # seconds: far above every deadline here, far below what would happen without one
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["own pool", "given pool", "given pool of one"])

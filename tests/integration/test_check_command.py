@@ -28,7 +28,7 @@ from cozeloop_lite import errors, new_client
 from cozeloop_lite.check.subject import check_client, check_environment
 from cozeloop_lite.config import APIBasePath, TraceConfig
 from cozeloop_lite.local import StandInServer
-from support.recording import RecordingServer, hang, json_answer, reset, text_answer
+from support.recording import hang, json_answer, reset, text_answer
 
 ROOT = str(Path(cozeloop_lite.__file__).resolve().parent.parent)
 TOKEN = "pat_0123456789-the-secret-one"
@@ -113,12 +113,6 @@ def assert_cause(result, step, *words):
 @pytest.fixture
 def platform():
     with StandInServer(token=TOKEN, workspace_id="7") as server:
-        yield server
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
         yield server
 
 

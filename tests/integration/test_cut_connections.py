@@ -14,16 +14,10 @@ import pytest
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.trace import exporter as exporter_module
 from cozeloop_lite.trace.verdicts import was_cut
-from support.recording import RecordingServer, hang, json_answer, reset
+from support.recording import hang, json_answer, reset
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 10  # seconds that no test waits unless it fails
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 def failure(url, timeout=SOON):

@@ -31,12 +31,6 @@ BAD_PARAM = json_answer({"code": 600904002, "msg": "invalid param"})
 
 
 @pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
-
-
-@pytest.fixture
 def connect():
     """``connect(server)``: a client of it."""
     made = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.recording import RecordingServer, dead_port, drip, hang, json_answer
+from support.recording import dead_port, drip, hang, json_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,12 +47,6 @@ class Run:
         self.seconds = time.monotonic() - began
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
         self.lines = [line for line in self.err.splitlines() if "[cozeloop]" in line]
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 def names(server):

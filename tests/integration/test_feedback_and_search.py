@@ -23,7 +23,7 @@ from cozeloop_lite.feedback import add_feedback, delete_feedback
 from cozeloop_lite.query import search
 from cozeloop_lite.query.filters import Filter
 from cozeloop_lite.query.search import search_spans, search_trace
-from support.recording import RecordingServer, hang, json_answer, reset, text_answer
+from support.recording import hang, json_answer, reset, text_answer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 ROOT = "00000000000000a0"
@@ -113,12 +113,6 @@ class Platform:
                 **fields,
             }
         )
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

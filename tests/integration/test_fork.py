@@ -8,7 +8,7 @@ import threading
 import pytest
 from test_exit import START, Run
 
-from support.recording import RecordingServer, delay_until, json_answer
+from support.recording import delay_until, json_answer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -38,12 +38,6 @@ def wait_for(*pids):
 def span(name):
     start_span(name, 'custom', start_new_trace=True).finish()
 """
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 def run(server, program, **settings):

@@ -13,16 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.recording import RecordingServer
-
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 60  # seconds that no test waits unless it fails
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 def environment(url, **more):

@@ -11,15 +11,9 @@ import pytest
 import cozeloop_lite
 from cozeloop_lite import AnswerTooLongError, InvalidParamError, NetworkError, NotFoundError, RequestTimeoutError
 from cozeloop_lite.api import client as api_module
-from support.recording import RecordingServer, close_early, dead_port, hang, json_answer, reset, text_answer
+from support.recording import close_early, dead_port, hang, json_answer, reset, text_answer
 
 httpx = pytest.importorskip("httpx")
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -26,12 +26,6 @@ def spans():
 
 
 @pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
-
-
-@pytest.fixture
 def other():
     with RecordingServer() as server:
         yield server

@@ -12,7 +12,7 @@ import pytest
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.entities.prompt import ContentPart, ExecuteResult, Message, Role, TokenUsage
 from cozeloop_lite.prompt.execute import execute
-from support.recording import Live, RecordingServer, dead_port, drip, hang, json_answer, reset, text_answer
+from support.recording import Live, dead_port, drip, hang, json_answer, reset, text_answer
 
 TOKEN = "pat_secret_0123456789"
 GENEROUS = 10.0  # seconds: far above every deadline here
@@ -44,12 +44,6 @@ def live(*pieces, chunked=True):
 def streamed(*pieces):
     """A whole stream."""
     return live(*pieces).finish()
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

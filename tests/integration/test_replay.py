@@ -17,17 +17,11 @@ import pytest
 from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import new_client, replay
 from cozeloop_lite.trace.spool import Record, Spool
-from support.recording import RecordingServer, json_answer, reset
+from support.recording import json_answer, reset
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEN = json_answer({"code": 0, "msg": ""})
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="flock")
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

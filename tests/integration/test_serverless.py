@@ -19,7 +19,7 @@ import pytest
 
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.trace import ids
-from support.recording import ACCEPT, Live, RecordingServer, delay_until, hang, reset
+from support.recording import ACCEPT, Live, delay_until, hang, reset
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_SECONDS = 60
@@ -110,12 +110,6 @@ class Environment:
             self.process.send_signal(number)
         _, err = self.process.communicate(timeout=WAIT_SECONDS)
         return self.process.returncode, err
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

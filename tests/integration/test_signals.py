@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cozeloop_lite import errors, signals
-from support.recording import RecordingServer, hang
+from support.recording import hang
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_SECONDS = 60
@@ -30,12 +30,6 @@ def stay():
 """
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 class Program:

@@ -22,12 +22,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="flock")
 
 
 @pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
-
-
-@pytest.fixture
 def folder(tmp_path):
     return tmp_path / "spool"
 

@@ -19,7 +19,7 @@ from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.api import addresses, proxies, redirects
 from support.certificates import Authority, SecureServer
 from support.proxying import ForwardProxy
-from support.recording import LOOPBACK, RecordingServer, dead_port, drip, hang, json_answer, silent_server, text_answer
+from support.recording import LOOPBACK, dead_port, drip, hang, json_answer, silent_server, text_answer
 
 TOKEN = "pat_secret_0123456789"
 PASSWORD = "p@ss:w0rd/ünï"
@@ -43,12 +43,6 @@ def authority(tmp_path_factory):
 @pytest.fixture(scope="module")
 def certificate(authority):
     return authority.issue("server")
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -23,17 +23,11 @@ from cozeloop_lite.errors import (
     RemoteServiceError,
 )
 from cozeloop_lite.trace import verdicts
-from support.recording import RecordingServer, close_early, dead_port, hang, json_answer, reset, text_answer
+from support.recording import close_early, dead_port, hang, json_answer, reset, text_answer
 
 PATH = "/v1/loop/things"
 RETRIES = 4
 NEVER, TWICE, ALWAYS = 0, 2, RETRIES  # how often a call with that many retries is repeated
-
-
-@pytest.fixture
-def server():
-    with RecordingServer() as server:
-        yield server
 
 
 @pytest.fixture
