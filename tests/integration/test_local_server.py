@@ -14,29 +14,11 @@ import pytest
 
 from cozeloop_lite.local import StandInServer, connections
 from cozeloop_lite.local.multipart import parse_multipart
+from support.stand_in import TRACE_ID, raw_exchange, wire_span
 
 INGEST = "/v1/loop/traces/ingest"
 UPLOAD = "/v1/loop/files/upload"
-TRACE_ID = "29392ac2486dfcfa46656416baabeac8"
 MIB = 1024 * 1024
-
-
-def wire_span(number=1, **changes):
-    span = {
-        "started_at_micros": int(time.time() * 1000000),
-        "duration_micros": 372,
-        "trace_id": TRACE_ID,
-        "span_id": f"{number:016x}",
-        "parent_id": "0",
-        "workspace_id": "7",
-        "span_name": "greet",
-        "span_type": "custom",
-        "status_code": 0,
-        "input": "你好",
-        "output": "",
-    }
-    span.update(changes)
-    return span
 
 
 def form(*parts):
@@ -104,14 +86,6 @@ def server(lines):
 @pytest.fixture
 def client(server):
     return Client(server)
-
-
-def raw_exchange(server, request):
-    """Send bytes as they are, end the sending side, and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def assert_alive(server):

@@ -8,7 +8,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import jsonschema
 import pytest
 
 from cozeloop_lite.local import StandInServer
+from support.stand_in import raw_exchange
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCHEMAS = json.loads((ROOT / "tests" / "prompt_schema.json").read_text(encoding="utf-8"))
@@ -368,13 +368,6 @@ def test_a_stream_brings_the_same_reply_in_pieces(client):
     assert last[1]["usage"] == client.execute()["data"]["usage"]
 
 
-def raw(server, request):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
 def post(version, path, **document):
     body = json.dumps(document).encode()
     lines = ["POST %s HTTP/%s", "Host: x", "Authorization: t", "Content-Type: application/json", "Content-Length: %d"]
@@ -384,7 +377,7 @@ def post(version, path, **document):
 def test_the_wire_is_chunked_an_event_each_and_ends_without_a_mark(server):
     request = post("1.1", STREAM, workspace_id=7, prompt_identifier={"prompt_key": "greet"})
 
-    head, _, body = raw(server, request).partition(b"\r\n\r\n")
+    head, _, body = raw_exchange(server, request).partition(b"\r\n\r\n")
 
     lines = head.decode().lower().split("\r\n")
     assert lines[0] == "http/1.1 200 ok"
@@ -399,7 +392,7 @@ def test_the_wire_is_chunked_an_event_each_and_ends_without_a_mark(server):
 def test_a_client_of_http_1_0_gets_the_stream_as_it_is(server):
     request = post("1.0", STREAM, workspace_id=7, prompt_identifier={"prompt_key": "greet"})
 
-    head, _, body = raw(server, request).partition(b"\r\n\r\n")
+    head, _, body = raw_exchange(server, request).partition(b"\r\n\r\n")
 
     assert b"chunked" not in head
     assert body.startswith(b"event:data\ndata:{")
@@ -409,7 +402,7 @@ def test_a_client_of_http_1_0_gets_the_stream_as_it_is(server):
 def test_after_a_stream_the_connection_goes_on(server):
     request = post("1.1", STREAM, workspace_id=7, prompt_identifier={"prompt_key": "greet"})
 
-    answers = raw(server, request + request)
+    answers = raw_exchange(server, request + request)
 
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"\r\n0\r\n\r\n") == 2
 
@@ -441,7 +434,7 @@ def test_a_stream_that_breaks_off_is_not_ended(server, lines, monkeypatch):
 
     monkeypatch.setattr("cozeloop_lite.local.prompt_endpoints.events", pieces)
 
-    answer = raw(server, post("1.1", STREAM, workspace_id=7, prompt_identifier={"prompt_key": "greet"}))
+    answer = raw_exchange(server, post("1.1", STREAM, workspace_id=7, prompt_identifier={"prompt_key": "greet"}))
 
     assert answer.endswith(b"data:{}\n\n\r\n")
     assert lines[-1] == "internal error: RuntimeError"

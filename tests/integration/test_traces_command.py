@@ -13,47 +13,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-import cozeloop_lite
 from cozeloop_lite.local import StandInServer
+from support.stand_in import TRACE_ID, environment, send, wire_span
 
-ROOT = str(Path(cozeloop_lite.__file__).resolve().parent.parent)
-TRACE_ID = "29392ac2486dfcfa46656416baabeac8"
 OTHER = "a" * 32
-
-
-def wire_span(number=1, **changes):
-    span = {
-        "started_at_micros": int(time.time() * 1000000),
-        "duration_micros": 1500,
-        "trace_id": TRACE_ID,
-        "span_id": f"{number:016x}",
-        "parent_id": "0",
-        "workspace_id": "7",
-        "span_name": "greet",
-        "span_type": "custom",
-        "status_code": 0,
-    }
-    span.update(changes)
-    return span
-
-
-def send(url, *spans, token="t"):
-    request = urllib.request.Request(
-        url + "/v1/loop/traces/ingest",
-        json.dumps({"spans": spans}).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.loads(response.read().decode())["code"]
-
-
-def environment(**changes):
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
-    return {**plain, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "utf-8", **changes}
 
 
 class Running:
