@@ -24,6 +24,7 @@ from cozeloop_lite import ApiClient, __version__, errors, new_client
 from cozeloop_lite.api import body
 from cozeloop_lite.api import client as client_module
 from cozeloop_lite.local import StandInServer
+from support.calling import TOKEN, raising
 from support.recording import (
     LOOPBACK,
     Live,
@@ -38,26 +39,11 @@ from support.recording import (
     text_answer,
 )
 
-TOKEN = "pat_secret_0123456789"
 PATH = "/v1/loop/things"
-GENEROUS = 5.0  # seconds: far above every deadline here, far below what would happen without one
 
 
 def api_for(server, token=TOKEN, **settings):
     return ApiClient(getattr(server, "url", server), token, **settings)
-
-
-@contextlib.contextmanager
-def raising(kind):
-    """Like pytest.raises, but also: soon enough, and without the token anywhere in what is raised."""
-    began = time.monotonic()
-    with pytest.raises(kind) as caught:
-        yield caught
-    assert time.monotonic() - began < GENEROUS
-    problem = caught.value
-    while problem is not None:
-        assert TOKEN not in repr(problem) + str(problem) + repr(getattr(problem, "__dict__", ""))
-        problem = problem.__cause__ or problem.__context__
 
 
 # -- what is sent

@@ -3,7 +3,6 @@ connection."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
@@ -16,11 +15,10 @@ import urllib3
 from cozeloop_lite import ApiClient, errors
 from cozeloop_lite.api import client as client_module
 from cozeloop_lite.api import sse, transport
+from support.calling import GENEROUS, TOKEN, raising
 from support.recording import Live, dead_port, hang, json_answer, text_answer
 
-TOKEN = "pat_secret_0123456789"
 PATH = "/v1/loop/prompts/execute_streaming"
-GENEROUS = 5.0  # seconds: far above every deadline here, far below what would happen without one
 
 
 @pytest.fixture(params=["own pool", "given pool", "given pool of one"])
@@ -38,19 +36,6 @@ def live(server):
     live = Live()
     server.answers(live)
     return live
-
-
-@contextlib.contextmanager
-def raising(kind):
-    """Like pytest.raises, but also: soon enough, and without the token anywhere in what is raised."""
-    began = time.monotonic()
-    with pytest.raises(kind) as caught:
-        yield caught
-    assert time.monotonic() - began < GENEROUS
-    problem = caught.value
-    while problem is not None:
-        assert TOKEN not in repr(problem) + str(problem) + repr(getattr(problem, "__dict__", ""))
-        problem = problem.__cause__ or problem.__context__
 
 
 def opened(api, **arguments):

@@ -14,6 +14,7 @@ import pytest
 
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.api import tokens
+from support.calling import Clocks, at_once
 from support.private_keys import RSA_PEM, body_of
 from support.proxying import ForwardProxy
 from support.recording import RecordingServer, close_early, dead_port, hang, json_answer, reset, text_answer
@@ -70,45 +71,12 @@ def platform():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Both clocks: ``clock.move(seconds)``."""
-
-    class Clock:
-        wall = 1_700_000_000.0
-        monotonic = 5000.0
-
-        def move(self, seconds):
-            self.wall += seconds
-            self.monotonic += seconds
-
-    clock = Clock()
-    monkeypatch.setattr(tokens, "time", lambda: clock.wall)
-    monkeypatch.setattr(tokens, "monotonic", lambda: clock.monotonic)
-    return clock
+    return Clocks().put_into(monkeypatch, tokens)
 
 
 @pytest.fixture
 def cached(platform, vault):
     return ApiClient(platform.url, vault, api_token_ttl=60)
-
-
-def at_once(count, call):
-    """What ``call`` returned or raised in each of ``count`` threads that begin together."""
-    together, results = threading.Barrier(count), []
-
-    def run():
-        together.wait(20)
-        try:
-            results.append(call())
-        except Exception as problem:
-            results.append(problem)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert len(results) == count
-    return results
 
 
 # -- a function for each request --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from cozeloop_lite import errors
 from cozeloop_lite.api import auth, oauth
 from cozeloop_lite.api.tokens import GivenToken
+from support.calling import Clocks, at_once
 from support.private_keys import RSA, RSA_PEM, verified
 
 
@@ -19,24 +20,9 @@ def application(**settings):
     return oauth.OAuthApp("client-1", "kid-1", **settings)
 
 
-class Clock:
-    """Both clocks, standing still until they are moved."""
-
-    def __init__(self):
-        self.wall = 1_700_000_000.0
-        self.monotonic = 5_000.0
-
-    def move(self, seconds):
-        self.wall += seconds
-        self.monotonic += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(auth, "time", lambda: clock.wall)
-    monkeypatch.setattr(auth, "monotonic", lambda: clock.monotonic)
-    return clock
+    return Clocks().put_into(monkeypatch, auth)
 
 
 class Platform:
@@ -148,7 +134,7 @@ def test_a_token_that_ends_at_once_serves_one_call(tokens, platform, clock, expi
 
 def test_a_clock_that_is_set_forward_ends_a_token_and_starts_no_loop(tokens, platform, clock):
     tokens.token(1)
-    platform.clock = Clock()  # that of the platform stays right
+    platform.clock = Clocks()  # that of the platform stays right
     clock.wall += 86_400
     assert [tokens.token(1) for _ in range(3)] == ["token-2"] * 3
     clock.move(839)
@@ -383,26 +369,6 @@ def test_a_given_token_that_is_refused_has_no_replacement():
 
 
 # -- many at once -----------------------------------------------------------------------------------------------------
-
-
-def at_once(count, call):
-    """What ``call`` returned or raised in each of ``count`` threads that begin together."""
-    together, results = threading.Barrier(count), []
-
-    def run():
-        together.wait(10)
-        try:
-            results.append(call())
-        except Exception as problem:
-            results.append(problem)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert len(results) == count
-    return results
 
 
 @pytest.fixture
