@@ -124,7 +124,7 @@ def test_a_burst_of_20000_small_spans_fits_the_default_queue(server, connect, th
     assert client.flush(60)
     spans = server.spans()
     assert len({span["span_id"] for span in spans}) == len(spans) == 20_000
-    assert {len(request.spans()) for request in server.requests[1:]} == {100} or len(server.requests) <= 202
+    assert len(server.requests) <= 202  # the first and the last may be smaller
     assert max(len(request.spans()) for request in server.requests) == 100
     assert server.connections == 1
 

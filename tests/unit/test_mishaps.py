@@ -357,8 +357,7 @@ def test_a_close_gives_no_more_time_to_the_flush_that_sends_and_sends_the_rest_i
     world.simulation.run(0.5)
     closed = spawned(program, program.queue.close, 60.0)
     world.simulation.run(60)
-    ((done, took),) = flushed
-    assert not done or took <= 1.0
+    ((_, took),) = flushed
     assert took == pytest.approx(1.0)
     assert closed == [True]
     assert program.queue.stats()["delivered"] == 1

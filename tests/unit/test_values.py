@@ -510,7 +510,7 @@ def test_a_hostile_key_costs_no_more_than_itself():
 
 
 def test_a_raising_repr_is_named_by_its_type():
-    assert "RaisingMapping" in describe(RaisingMapping()) or describe(RaisingMapping()) == "{}"
+    assert "Hostile" in describe(Hostile())
     assert "Hostile" in text(Hostile())
 
 
