@@ -817,8 +817,11 @@ def test_a_torn_file_is_no_worse_than_none(make, path, logged):
 # -- other processes ------------------------------------------------------------------------------------------------
 
 
-def run(server, program):
-    """What a program in a process of its own prints, which ends well and says nothing else."""
+def run(server, program, until=None):
+    """What a program in a process of its own prints, which ends well and says nothing else.
+
+    Where it asks for ``input()``, it waits until ``until`` is the case of the server.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COZELOOP_")}
     environment.update(
         PYTHONPATH=ROOT,
@@ -827,11 +830,18 @@ def run(server, program):
         COZELOOP_API_TOKEN="token",
         COZELOOP_WORKSPACE_ID="7",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        if until is not None:
+            server.wait_for(until, SECONDS)
+        out, err = process.communicate("\n", timeout=60)
+    assert (process.returncode, err) == (0, "")
+    return out.split()
+
+
+def asked_again(server):
+    return len(server.requests) == 2
 
 
 def test_a_program_that_just_ends_has_written_its_snapshot(server, path):
@@ -861,12 +871,11 @@ def test_a_program_ends_at_once_while_a_refresh_hangs(server, platform):
     server.default = lambda request: next(answered, hang())
     begun = time.monotonic()
     run(server, """
-    import time
     import cozeloop_lite
     client = cozeloop_lite.new_client(prompt_cache_refresh_interval=0.01, timeout=30)
     client.get_prompt("greeting")
-    time.sleep(0.3)
-    """)
+    input()
+    """, until=asked_again)
     assert time.monotonic() - begun < 15
     assert len(server.requests) == 2
 
@@ -894,14 +903,14 @@ def test_a_child_that_is_forked_in_the_middle_of_a_refresh_refreshes_by_itself(s
 
     cozeloop_lite.new_client(prompt_cache_refresh_interval=0.1, timeout=30)
     cozeloop_lite.get_prompt("greeting")
-    time.sleep(0.3)  # the thread waits for an answer
+    input()  # by then the thread waits for an answer
     pid = os.fork()
     wait_for("hello" if pid else "new")
     if pid:
         assert os.waitpid(pid, 0)[1] == 0
         wait_for("new")
     print("parent" if pid else "child", flush=True)
-    """)
+    """, until=asked_again)
     assert out == ["child", "parent"]
 
 
