@@ -106,15 +106,8 @@ class _HTTPConnection(HTTPConnection):
         super().send(data)
 
 
-class _HTTPSConnection(HTTPSConnection):
-    response_class = _Response
-
-    def _new_conn(self) -> socket.socket:
-        return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
-
-    def send(self, data: Any) -> None:
-        _limit(self)
-        super().send(data)
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    """The same, with TLS."""
 
 
 def _limit(connection: Any) -> None:
@@ -186,9 +179,8 @@ class _HTTPPool(HTTPConnectionPool):
     QueueCls = _Shelf  # type: ignore[assignment]  # has what is used of a LifoQueue
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_HTTPPool, HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
-    QueueCls = _Shelf  # type: ignore[assignment]  # has what is used of a LifoQueue
 
 
 class _Manager(urllib3.PoolManager):
