@@ -69,7 +69,7 @@ _BY_STATUS = {
 _OAUTH_CODES = ("authorization_pending", "slow_down", "access_denied", "expired_token")  # contract siblings.md 1.6
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
-LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
+_LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
 SHOWN_CHARS = 200  # of an answer that is not JSON
 MAX_DIGITS = 1000  # of an integer: reading one takes the square of their number before CPython 3.11
 
@@ -88,7 +88,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]
 
 def success(status: int, body: bytes) -> dict[str, Any] | None:
     """The JSON object of an answer, for which nobody needs its headers; None when it is not a success."""
-    answer = _parse(body)
+    answer = document(body)
     if 200 <= status < 300 and isinstance(answer, dict) and not _code(answer.get("code")):
         return answer
     return None
@@ -96,8 +96,8 @@ def success(status: int, body: bytes) -> dict[str, Any] | None:
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> errors.RemoteServiceError:
     """What an answer that is not a success says, as an error; the names of ``headers`` are in lower case."""
-    answer = _parse(body)
-    log_id = next((str(headers[name])[:256] for name in LOG_ID_HEADERS if headers.get(name)), "")
+    answer = document(body)
+    log_id = log_id_of(headers)
     if isinstance(answer, dict):
         refusal = _told(status, answer, log_id)
     else:
@@ -106,11 +106,16 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> errors.Remo
     return refusal
 
 
+def log_id_of(headers: Mapping[str, str]) -> str:
+    """The platform's id of a request; ``""`` when the answer has none. The names of ``headers`` are in lower case."""
+    return next((str(headers[name])[:256] for name in _LOG_ID_HEADERS if headers.get(name)), "")
+
+
 def _told(status: int, answer: dict[str, Any], log_id: str) -> errors.RemoteServiceError:
     code = _code(answer.get("code"))
     oauth = answer.get("error_code")
     if oauth and not code:  # contract siblings.md 1.4, rule 1
-        text = _words(answer.get("error_message") or answer.get("error"))
+        text = words(answer.get("error_message") or answer.get("error"))
         kind = errors.AuthenticationError if oauth in _OAUTH_CODES or status in (400, 401, 403) else _kind(status, None)
         return kind(status, str(oauth)[:SHOWN_CHARS], text, log_id)
     return error(status, code, answer.get("msg"), log_id)
@@ -118,7 +123,7 @@ def _told(status: int, answer: dict[str, Any], log_id: str) -> errors.RemoteServ
 
 def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteServiceError:
     """The error that a failure's ``code`` and ``msg`` stand for, wherever in an answer they were found."""
-    code, text = _code(code), _words(msg)
+    code, text = _code(code), words(msg)
     return _kind(status, code)(status, code, text, log_id, _hint(status, code, text))
 
 
@@ -139,7 +144,8 @@ def _integer(digits: str) -> int:
 _decoder = json.JSONDecoder(parse_int=_integer)  # json.loads would make one each time, which takes longer than its use
 
 
-def _parse(body: bytes) -> Any:
+def document(body: bytes) -> Any:
+    """What a body says in JSON; None when it is none. Bounded work, whatever the body."""
     if body.startswith(codecs.BOM_UTF8):  # "utf-8-sig" would do the same, and is one more module to load
         body = body[len(codecs.BOM_UTF8) :]
     try:
@@ -154,7 +160,7 @@ def _code(code: Any) -> Any:
         return int(code)
     if code is None or isinstance(code, int):
         return code
-    return int(code) if isinstance(code, float) and code.is_integer() else _words(code)
+    return int(code) if isinstance(code, float) and code.is_integer() else words(code)
 
 
 def _kind(status: int, code: Any) -> type[errors.RemoteServiceError]:
@@ -176,7 +182,7 @@ def _kind(status: int, code: Any) -> type[errors.RemoteServiceError]:
 
 def _unreadable(status: int, headers: Mapping[str, str], body: bytes, log_id: str) -> errors.RemoteServiceError:
     kind = str(headers.get("content-type") or "no content type")[:SHOWN_CHARS]
-    shown = _words(body[: 4 * SHOWN_CHARS].decode("utf-8", "replace"))
+    shown = words(body[: 4 * SHOWN_CHARS].decode("utf-8", "replace"))
     text = "the answer is not a JSON object but %s: %r" % (kind, shown)
     hint = _hint(status, None)
     if not hint and "html" in kind:
@@ -199,7 +205,8 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def _words(text: Any) -> str:
+def words(text: Any) -> str:
+    """What someone else says, in one line, cut."""
     return " ".join(str(text or "").split())[:SHOWN_CHARS]
 
 

@@ -10,6 +10,7 @@ import threading
 from time import monotonic, time
 
 from .. import config, errors, logger, process
+from . import answers
 from .tokens import REFUSED_PAUSE_SECONDS, without_frames
 
 TYPE_CHECKING = False
@@ -201,8 +202,8 @@ def _token(answer: dict[str, Any]) -> str:
         return config.checked_token(answer.get("access_token"), "access_token is")
     except errors.AuthInfoRequiredError as problem:
         said = answer.get("error_message") or "the answer is no OAuth token: %s" % problem
-        code = str(answer.get("error_code") or "")[:200]
-    raise errors.AuthenticationError(200, code or None, " ".join(str(said)[:200].split()))
+        code = answers.words(answer.get("error_code"))
+    raise errors.AuthenticationError(200, code or None, answers.words(said))
 
 
 def _lifetime(expires_in: Any, now: float, asked: float) -> float:

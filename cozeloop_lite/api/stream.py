@@ -39,7 +39,7 @@ def opened(pools: connections.Pools, call: transport.Call, max_answer_bytes: int
         # The platform refuses a token with HTTP 200 and JSON (contract backend.md 7).
         answer = answers.read(response.status, headers, call.hidden(content))
         text = "the answer is %s, not a stream of events" % (kind or "of no content type")
-        raise errors.RemoteServiceError(response.status, answer.get("code"), text, _log_id(headers))
+        raise errors.RemoteServiceError(response.status, answer.get("code"), text, answers.log_id_of(headers))
     try:
         raise failure  # here, so that nothing hangs on to it but its cause
     finally:
@@ -62,7 +62,7 @@ class EventStream:
 
     def __init__(self, response: Any, call: transport.Call, headers: dict[str, str]) -> None:
         self.status: int = response.status
-        self.log_id = _log_id(headers)
+        self.log_id = answers.log_id_of(headers)
         self._call = call
         self._hidden_id = functools.lru_cache(maxsize=1)(call.hidden)  # a long one comes with each event that follows
         self._decoder = sse.Decoder()
@@ -155,8 +155,4 @@ def _check_plain(response: Any, headers: dict[str, str]) -> None:
         if headers.get(name, "").lower() not in ("", "identity", "chunked"):
             body.leave(response, complete=False)
             text = "the stream comes as %s, which was not asked for" % headers[name]
-            raise errors.RemoteServiceError(response.status, None, text, _log_id(headers))
-
-
-def _log_id(headers: dict[str, str]) -> str:
-    return next((headers[name][:256] for name in answers.LOG_ID_HEADERS if headers.get(name)), "")
+            raise errors.RemoteServiceError(response.status, None, text, answers.log_id_of(headers))

@@ -5,12 +5,12 @@ Pure functions. The codes are those of contract backend.md 1.2 and 9; the ports 
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 from .. import config, errors
+from ..api import answers
 from .report import FAILED, OK, WARNING, Step
 from .settings import ADDRESS, TOKEN, WORKSPACE, is_hosted
 
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 def platform(answer: Answer, url: str) -> Step:
     """Whether ``answer``, to a request for ``url`` without a token, is one of the platform."""
-    document = _document(answer)
+    document = answers.document(answer.body)
     said = "HTTP %d" % answer.status
     if answer.status == 429:
         seen = "the server at %s is asked too often, and answers no more at the moment: %s" % (url, said)
@@ -62,13 +62,6 @@ def platform(answer: Answer, url: str) -> Step:
         code = document.get("code", document.get("error_code"))
         return Step("platform", OK, "a CozeLoop API answers (%s, code %s without a token)" % (said, _short(code)))
     return Step("platform", FAILED, *_stranger(answer, url))
-
-
-def _document(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _stranger(answer: Answer, url: str) -> tuple[str, str]:

@@ -125,7 +125,7 @@ class OtlpExporter:
 
     def _partial(self, success: dict[str, Any], sent: int) -> None:
         """The batch was accepted, perhaps not all of it; nothing may be sent again ("Partial Success")."""
-        text, count = _words(success.get("errorMessage")), str(success.get("rejectedSpans"))
+        text, count = answers.words(success.get("errorMessage")), str(success.get("rejectedSpans"))
         rejected = min(int(count), sent) if count.isdecimal() and len(count) < 20 else 0
         self.rejected += rejected
         if rejected:
@@ -198,14 +198,10 @@ def _refusal(status: int, headers: dict[str, str], content: bytes, answer: Any) 
         hint = "Check endpoint (OTEL_EXPORTER_OTLP_ENDPOINT): is it OTLP/HTTP, usually port 4318 and path /v1/traces?"
     elif status == 415:
         hint = "This receiver takes no OTLP in JSON: let a Collector stand between."
-    text = _words(answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else ""
-    text = text or _words(content[: 4 * answers.SHOWN_CHARS].decode("utf-8", "replace"))
+    text = answers.words(answer.get("message") or answer.get("msg")) if isinstance(answer, dict) else ""
+    text = text or answers.words(content[: 4 * answers.SHOWN_CHARS].decode("utf-8", "replace"))
     refusal = kind(status, None, text, "", hint)
     refusal.retry_after = answers.retry_after(headers.get("retry-after")) if again else None
     if not again and (status >= 500 or status == 408):
         refusal.status = None  # to the queue, which knows the platform, these would mean to come again
     return refusal
-
-
-def _words(text: Any) -> str:
-    return " ".join(str(text or "").split())[: answers.SHOWN_CHARS]
