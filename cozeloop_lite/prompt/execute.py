@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from .. import errors, propagation
+from .. import config, errors, propagation
 from ..entities.entity import Entity
 from ..entities.prompt import ContentPart, ExecuteResult, Message
 from ..spec import tracespec
@@ -74,7 +74,7 @@ def execute(
     try:
         spans.set_scene(span, kind)  # the scenes have the names of the types
         _set_question(span, prompt_key, version, label, variable_vals, messages)
-        seconds = _seconds(timeout)
+        seconds = config.seconds("timeout", timeout, TIMEOUT)
         body = _request(workspace_id, prompt_key, version, label, variable_vals, messages)
         headers = propagation.inject({})  # what the platform does is a part of the trace (contract siblings.md 1.4)
         if stream:
@@ -102,14 +102,6 @@ def _set_question(span: Span, prompt_key: Any, version: Any, label: Any, variabl
         shown = [Message.from_dict(message) if isinstance(message, Mapping) else message for message in given]
         templates = [spans.model_message(message) for message in shown]
         span.set_input({**names, "templates": templates, "arguments": arguments})
-
-
-def _seconds(timeout: Any) -> float:
-    if timeout is None:
-        return TIMEOUT
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
-        raise errors.InvalidParamError("timeout must be greater than 0, a number of seconds, not %r" % (timeout,))
-    return float(timeout)
 
 
 def _result(answer: Mapping[str, Any]) -> ExecuteResult:

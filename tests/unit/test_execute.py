@@ -104,7 +104,7 @@ def test_the_time_can_be_given_for_each_call(timeout):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_time_that_is_none_is_an_error(timeout, stream):
     api = FakeApi()
-    with pytest.raises(errors.InvalidParamError, match="timeout must be greater than 0"):
+    with pytest.raises(errors.InvalidParamError, match="timeout must be a number of seconds above 0"):
         execute(api, "7", "greeting", timeout=timeout, stream=stream)
     assert api.requests == []
 
