@@ -59,16 +59,16 @@ def format_prompt(prompt: Prompt, variables: Mapping[str, Any] | None = None) ->
             only *normal* and *jinja2* can.
     """
     if not isinstance(prompt, Prompt):
-        raise InvalidParamError("prompt should be a Prompt, not %s" % type_name(prompt))
+        raise InvalidParamError("prompt must be a Prompt, not %s" % type_name(prompt))
     if variables is None:
         variables = {}
     elif not isinstance(variables, Mapping):
-        raise InvalidParamError("variables should be a dict of values by key, not %s" % type_name(variables))
+        raise InvalidParamError("variables must be a dict of values by key, not %s" % type_name(variables))
     template = prompt.prompt_template
     if template is None:
         return []
     if not isinstance(template, PromptTemplate):
-        raise InvalidParamError("prompt_template should be a PromptTemplate, not %s" % type_name(template))
+        raise InvalidParamError("prompt_template must be a PromptTemplate, not %s" % type_name(template))
     if not template.messages:
         return []
     formatter = _Formatter(template, variables)
@@ -96,7 +96,7 @@ class _Formatter:
     def messages(self, message: Any, index: int) -> list[Message]:
         """What becomes of the message at ``index`` of the template."""
         if not isinstance(message, Message):
-            raise InvalidParamError("messages[%d] should be a Message, not %s" % (index, type_name(message)))
+            raise InvalidParamError("messages[%d] must be a Message, not %s" % (index, type_name(message)))
         if message.role == _PLACEHOLDER:
             return self._messages_of_variable(message.content)
         formatted: Message = copied(message)
@@ -117,7 +117,7 @@ class _Formatter:
                 continue
             if not isinstance(part, ContentPart):
                 where = _place(index, part_index)
-                raise InvalidParamError("%s should be a ContentPart, not %s" % (where, type_name(part)))
+                raise InvalidParamError("%s must be a ContentPart, not %s" % (where, type_name(part)))
             if part.type == _VARIABLE:
                 formatted += self._parts_of_variable(part.text)
             else:
@@ -134,7 +134,7 @@ class _Formatter:
     def _text(self, text: Any, index: int, part_index: int | None = None) -> str:
         if not isinstance(text, str):
             where = _place(index, part_index)
-            raise InvalidParamError("the text of %s should be str, not %s" % (where, type_name(text)))
+            raise InvalidParamError("the text of %s must be a str, not %s" % (where, type_name(text)))
         try:
             return self._renderer.render(text)
         except TemplateError as error:

@@ -33,7 +33,7 @@ def checked(defs: Iterable[VariableDef | None] | None, variables: Mapping[str, A
         if declared is None:
             continue
         if not isinstance(declared, VariableDef):
-            raise InvalidParamError("an element of variable_defs should be a VariableDef, not %s" % type_name(declared))
+            raise InvalidParamError("an element of variable_defs must be a VariableDef, not %s" % type_name(declared))
         key = declared.key
         kind = types[key] = declared.type
         value = variables.get(key)
@@ -67,7 +67,7 @@ def messages_of(key: str, value: Any) -> list[Message]:
     for message in messages:
         if message.role not in _ROLES:
             raise InvalidParamError(
-                "role of a message of variable '%s' should be system, user, assistant or tool, not %s"
+                "role of a message of variable '%s' must be system, user, assistant or tool, not %s"
                 % (key, describe(getattr(message.role, "value", message.role)))
             )
     return messages

@@ -449,7 +449,7 @@ def test_a_prompt_can_be_tried_out(prompts):
         ({"version": "9.9.9"}, 400, "version not exist"),
         ({"label": "none"}, 400, "label"),
         ({"version": 1}, 400, "version must be a string"),
-        ({"variables": []}, 400, "variables should be a dict"),
+        ({"variables": []}, 400, "variables must be a dict"),
         ({"version": "0.0.1", "variables": {"history": "x"}}, 400, "history"),
         ([], 400, "must be a JSON object"),
         ({"variables": {"name": "x" * (1024 * 1024)}}, 413, "longer than"),

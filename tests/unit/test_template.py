@@ -232,13 +232,13 @@ def test_a_prompt_without_messages_gives_none(document):
 
 @pytest.mark.parametrize("prompt", [None, "key", {"prompt_template": {}}, Message()])
 def test_what_is_no_prompt_is_refused(prompt):
-    with pytest.raises(InvalidParamError, match="prompt should be a Prompt, not %s" % type(prompt).__name__):
+    with pytest.raises(InvalidParamError, match="prompt must be a Prompt, not %s" % type(prompt).__name__):
         format_prompt(prompt, {})
 
 
 @pytest.mark.parametrize("variables", [[("a", "A")], "a", 5])
 def test_variables_are_a_mapping(variables):
-    with pytest.raises(InvalidParamError, match="variables should be a dict"):
+    with pytest.raises(InvalidParamError, match="variables must be a dict"):
         rendered("x", A, variables)
 
 
@@ -262,11 +262,11 @@ def test_elements_that_are_none_are_skipped():
 @pytest.mark.parametrize(
     ("messages", "complaint"),
     [
-        (["text"], r"messages\[0\] should be a Message, not str"),
-        ([Message(), Message(parts=["x"])], r"messages\[1\].parts\[0\] should be a ContentPart, not str"),
-        ([Message(content=5)], r"the text of messages\[0\] should be str, not int"),
-        ([Message(content=["x"])], r"the text of messages\[0\] should be str, not list"),
-        ([Message(parts=[ContentPart(text=5)])], r"the text of messages\[0\].parts\[0\] should be str, not int"),
+        (["text"], r"messages\[0\] must be a Message, not str"),
+        ([Message(), Message(parts=["x"])], r"messages\[1\].parts\[0\] must be a ContentPart, not str"),
+        ([Message(content=5)], r"the text of messages\[0\] must be a str, not int"),
+        ([Message(content=["x"])], r"the text of messages\[0\] must be a str, not list"),
+        ([Message(parts=[ContentPart(text=5)])], r"the text of messages\[0\].parts\[0\] must be a str, not int"),
     ],
 )
 def test_what_a_program_put_in_the_wrong_place_is_named(messages, complaint):
@@ -275,7 +275,7 @@ def test_what_a_program_put_in_the_wrong_place_is_named(messages, complaint):
 
 
 def test_a_template_that_is_none_is_named():
-    with pytest.raises(InvalidParamError, match="prompt_template should be a PromptTemplate, not str"):
+    with pytest.raises(InvalidParamError, match="prompt_template must be a PromptTemplate, not str"):
         format_prompt(Prompt(prompt_template="x"), {})
 
 
@@ -333,7 +333,7 @@ def test_a_placeholder_takes_messages_only(history, declared):
 
 @pytest.mark.parametrize("role", ["placeholder", "developer"])
 def test_a_placeholder_brings_no_other_roles_than_a_conversation_has(role):
-    with pytest.raises(InvalidParamError, match="role of a message of variable 'history' should be system, user"):
+    with pytest.raises(InvalidParamError, match="role of a message of variable 'history' must be system, user"):
         format_prompt(prompt_of(AROUND), {"history": {"role": role, "content": "x"}})
 
 

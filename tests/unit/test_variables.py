@@ -162,7 +162,7 @@ def test_roles_that_it_cannot(form, role):
     with pytest.raises(InvalidParamError) as caught:
         messages_of("k", [USER, form(role=role, content="x")])
     assert str(caught.value) == (
-        "role of a message of variable 'k' should be system, user, assistant or tool, not %r" % role
+        "role of a message of variable 'k' must be system, user, assistant or tool, not %r" % role
     )
 
 
