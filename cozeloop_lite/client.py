@@ -199,7 +199,7 @@ class Client:
         """What is wrong with the settings, found step by step: see :func:`cozeloop_lite.check.subject.check_client`."""
         from .check.subject import check_client
 
-        return check_client(self, self.tracer.conf, send_span=send_span, timeout=timeout)
+        return check_client(self, send_span=send_span, timeout=timeout)
 
     def flush(self, timeout: float = 10) -> bool:
         """Send what is finished now, and wait for it: see :meth:`Tracer.flush`."""

@@ -20,18 +20,11 @@ if TYPE_CHECKING:
     from ..client import Client
 
 
-def check_client(
-    client: Client,
-    conf: config.TraceConfig | None = None,
-    *,
-    send_span: bool = True,
-    timeout: float = STEP_SECONDS,
-) -> Report:
+def check_client(client: Client, *, send_span: bool = True, timeout: float = STEP_SECONDS) -> Report:
     """Check an open client, whatever it was built from.
 
     Args:
         client: the client. Its spans, counts and prompts are left alone.
-        conf: the settings of its tracer.
         send_span: whether a test span is sent, and looked for.
         timeout: seconds that one step may take; the whole check takes at most six times as long.
 
@@ -39,7 +32,7 @@ def check_client(
         InvalidParamError: ``timeout`` is not above 0.
     """
     seconds = config.seconds("timeout", timeout, STEP_SECONDS)
-    conf = conf or config.TraceConfig()
+    conf = client.tracer.conf
     token = _token_of(client.api)
     steps = [settings.address(client.api.base_url), settings.workspace(client.workspace_id)]
     if token is None:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import cozeloop_lite
 from cozeloop_lite import errors, new_client
 from cozeloop_lite.check.subject import check_client, check_environment
-from cozeloop_lite.config import APIBasePath, TraceConfig
+from cozeloop_lite.config import APIBasePath
 from cozeloop_lite.local import StandInServer
 from support.recording import hang, json_answer, reset, text_answer
 
@@ -667,7 +667,7 @@ def test_the_span_of_a_check_goes_where_those_of_the_client_go(server):
     server.default = by_path(search=text_answer("404", 404))
     paths = APIBasePath(trace_span_upload_path="/mine")
     client = new_client(server.url, "7", TOKEN, api_base_path=paths)
-    assert check_client(client, TraceConfig(api_base_path=paths)).ok
+    assert check_client(client).ok
     assert [request.path for request in server.requests if request.spans()] == ["/mine"]
 
 
