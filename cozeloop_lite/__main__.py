@@ -20,9 +20,9 @@ from .check import command
 from .local import StandInServer, sqlite_reasons, traces_command
 from .local.binding import quote as quote_name
 from .local.store import DEFAULT_DB
-from .local.traces_command import QUIET_SECONDS, fail, positive, reason
+from .local.traces_command import QUIET_SECONDS, positive, reason
 from .local.tree import has_root, render
-from .terminal import has_colors
+from .terminal import fail, has_colors
 
 if TYPE_CHECKING:
     from typing import Any, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import config, errors, logger
 from .api.client import ApiClient
-from .terminal import Progress
+from .terminal import Progress, fail
 from .trace.backlog import Backlog
 from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE
 from .trace.pace import Pace
@@ -93,8 +93,7 @@ def run(arguments: argparse.Namespace, usage_error: Callable[[str], Any]) -> int
             progress.clear()
         return replay.report()
     except (errors.LoopError, OSError) as problem:
-        sys.stderr.write("cozeloop_lite: %s\n" % problem)
-        return 1
+        return fail(str(problem))
     finally:
         logger.logger.removeHandler(handler)
 
@@ -146,9 +145,9 @@ class Replay:
             sys.stdout.write("nothing to send in %s for this address and workspace\n" % self._folder)
             others = self._spool.others()
             if others:
-                text = "cozeloop_lite: what is there for others: %s (localhost and 127.0.0.1 are two addresses)\n"
-                sys.stderr.write(text % _counted(others, "file"))
-            return 1 if others else 0
+                text = "what is there for others: %s (localhost and 127.0.0.1 are two addresses)"
+                return fail(text % _counted(others, "file"))
+            return 0
         sent = "sent %s" % self._sent()
         lost = max(0, self._spool.gone - self._spool.put_back - self._spans - self._files)
         if lost:
@@ -160,8 +159,7 @@ class Replay:
         why = "a program that still runs is writing there, and sends it itself; or it is another user's"
         if self._problem is not None:
             why = words(self._problem)
-        sys.stderr.write("cozeloop_lite: not all could be sent: %s\n" % why)
-        return 1
+        return fail("not all could be sent: %s" % why)
 
     def _say(self, more: str) -> None:
         sent = max(0, self._total - self._spool.holds()[1])

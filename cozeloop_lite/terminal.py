@@ -1,4 +1,7 @@
-"""What the command line may show: colours and progress where a person looks at a terminal, plain text elsewhere."""
+"""What the command line may show: colours and progress where a person looks at a terminal, plain text elsewhere.
+
+And how it says that it failed.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,12 @@ EVERY_SECONDS = 0.1  # how often progress is drawn at most
 def has_colors() -> bool:
     """Whether stdout is a terminal that shows colours, and nobody asked for none: https://no-color.org."""
     return _is_screen(sys.stdout) and not os.environ.get("NO_COLOR")
+
+
+def fail(message: str) -> int:
+    """Say on stderr what is wrong; the exit code."""
+    sys.stderr.write("cozeloop_lite: %s\n" % message)
+    return 1
 
 
 class Progress:

@@ -13,7 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from ..terminal import has_colors
+from ..terminal import fail, has_colors
 from . import sqlite_reasons
 from .api import MAX_SPANS, MAX_TRACES
 from .archive import Archive, TooMuch
@@ -267,15 +267,6 @@ class _Server:
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise ValueError("the answer is not one of a stand-in server")
         return document  # type: ignore[no-any-return]
-
-
-# --- failing ----------------------------------------------------------------------------------------------------------
-
-
-def fail(message: str) -> int:
-    """Say on stderr what is wrong; the exit code."""
-    sys.stderr.write(f"cozeloop_lite: {message}\n")
-    return 1
 
 
 def reason(error: Exception) -> str:
