@@ -13,10 +13,10 @@ import ssl
 import time
 from typing import Iterator
 
+from ..api import addresses
 from .machine import Hop
 from .settings import ADDRESS
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
 MAX_CAUSES = 20  # exceptions inside one another that are looked at
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
@@ -111,7 +111,7 @@ def connection(problem: BaseException, hop: Hop, seconds: float) -> tuple[str, s
     seen = "nobody listens on %s" % place
     if hop.is_proxy:
         return seen, "Check %s: is it running? Else unset it, or list the platform in NO_PROXY." % hop.setting
-    if hop.host in LOCAL:
+    if addresses.is_loopback(hop.host):
         return seen, (
             "Check %s: is the platform running on this machine, and is %d the port of its API (self-hosted: 8888)? "
             "Inside a container, %s is the container itself." % (hop.setting, hop.port, hop.host)
