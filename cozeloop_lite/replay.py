@@ -16,7 +16,7 @@ from . import config, errors, logger
 from .api.client import ApiClient
 from .terminal import Progress, fail
 from .trace.backlog import Backlog
-from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE
+from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE, request_body
 from .trace.pace import Pace
 from .trace.spool import Spool, destination
 from .trace.verdicts import BAD_SPAN, REFUSED_ALL, TAKEN, TOO_LARGE, judge, words
@@ -171,7 +171,7 @@ class Replay:
         return "%s and %s" % (_counted(self._spans, "span"), _counted(self._files, "file"))
 
     def _post(self, spans: list[bytes], pace: Pace) -> int:
-        body = b'{"spans":[' + b",".join(spans) + b"]}"
+        body = request_body(spans)
         seconds = self._api.timeout + len(body) / SLOWEST_LINE
         try:
             self._api.request("POST", config.INGEST_PATH, body, timeout=seconds)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 
 from .. import logger
+from ..config import BATCH_COUNT
 from .account import SPOOLED
+from .box import BATCH_BYTES
 from .machine import REAL, Machine
 from .spool import Record
 from .uploads import LOST, Upload, Uploads
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from .spool import Spool, Taken
 
 LOOK_SECONDS = 60.0  # between two looks for files that other processes left
-BATCH_COUNT = 100  # contract backend.md 2.1
-BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Backlog(Uploads):

@@ -10,7 +10,7 @@ import logging
 from time import monotonic_ns, time_ns
 
 from .. import config, errors, logger, process
-from ..propagation import NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
+from ..propagation import COZELOOP_TRACEPARENT, NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
 from . import content, context, depth, ids, values
 from .account import NEVER_FINISHED
 from .exporter import SpanExporter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _RATE_BITS = 56  # of the trace id decide whether a trace is sampled: all services with one rate agree
 LIGHT_BYTES = 64 * 1024  # a record of less never makes the difference between room in the queue and none
-MAX_OPEN = 65_536  # spans; as many as may wait in the queue
+MAX_OPEN = config.QUEUE_COUNT  # spans; as many as may wait in the queue
 UNFINISHED = "unfinished"  # the tag of a span that was open when the process ended
 _NO_BAGGAGE: dict[str, str] = {}
 
@@ -273,7 +273,7 @@ def _foreign(context_like: Any) -> SpanContext:
         if not context_like.trace_id:
             return SpanContext(NO_TRACE, 0, {})
         baggage = context_like.baggage() if callable(context_like.baggage) else context_like.baggage
-        found = extract({"X-Cozeloop-Traceparent": "00-%s-%s-01" % (context_like.trace_id, context_like.span_id)})
+        found = extract({COZELOOP_TRACEPARENT: "00-%s-%s-01" % (context_like.trace_id, context_like.span_id)})
         given = dict(baggage or {}).items()
         items = {str.__str__(key): str.__str__(value) for key, value in given if not baggage_fault(key, value)}
         return SpanContext(found._trace, found._id, items)
