@@ -128,8 +128,8 @@ class _CapturingTracer(Tracer):
     """A tracer whose finished spans are encoded as ever, at once, and go no further."""
 
     def __init__(self, api: ApiClient, workspace_id: str, conf: config.TraceConfig, spans: CapturedSpans) -> None:
-        own: Any = copy.copy(conf)
-        own.spool_dir = None  # what waits there is for a server
+        own = copy.copy(conf)
+        own.spool_dir = ""  # what waits there is for a server
         super().__init__(api, workspace_id, own)
         self._spans = spans
         self._kept = Counter()

@@ -68,11 +68,11 @@ class OAuthSettings:
 
     def __init__(
         self,
-        client_id: str | None = None,
-        private_key: str | None = None,
-        public_key_id: str | None = None,
-        signer: Callable[[bytes], bytes] | None = None,
-        alg: str | None = None,
+        client_id: str | None,
+        private_key: str | None,
+        public_key_id: str | None,
+        signer: Callable[[bytes], bytes] | None,
+        alg: str | None,
     ) -> None:
         self._passed = any(value not in (None, "") for value in (client_id, private_key, public_key_id, signer, alg))
         self._client_id = config.setting(client_id, _CLIENT_ID[1])

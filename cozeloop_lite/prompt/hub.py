@@ -82,7 +82,7 @@ class PromptHub:
         self._tracer = tracer
         count = config.count("cache_max_count", cache_max_count, config.PROMPT_COUNT)
         interval = config.interval("cache_refresh_interval", cache_refresh_interval, config.PROMPT_INTERVAL)
-        owner = "%s %s" % (api_client.key()[0], self._workspace_id)
+        owner = "%s %s" % (api_client.base_url, self._workspace_id)
         self._cache = PromptCache(count)
         self._snapshot = Snapshot(config.file_path("snapshot", snapshot), owner, self._cache)
         self._renewal = Renewal(api_client, self._workspace_id, self._cache, self._snapshot)

@@ -40,8 +40,7 @@ class Platform:
 
     # -- in the place of an ApiClient -------------------------------------------------------------------------------
 
-    def key(self):
-        return ("http://platform",)
+    base_url = "http://platform"
 
     def request(self, method, path, data=None, *, timeout=None, headers=None):
         assert (method, path) == ("POST", "/v1/loop/prompts/mget")

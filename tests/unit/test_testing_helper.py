@@ -237,7 +237,7 @@ def test_nothing_needs_settings_and_nothing_goes_out(monkeypatch, tmp_path, logg
         assert cozeloop_lite.flush()
         assert threading.active_count() == before
         kept = cozeloop_lite.get_default_client()
-        assert kept.tracer.conf.spool_dir is None
+        assert kept.tracer.conf.spool_dir == ""
         with pytest.raises(errors.NetworkError, match=r"there is no network in capture_spans\(\)"):
             cozeloop_lite.get_prompt("guide")
         spare = {"prompt_key": "guide", "prompt_template": {"messages": [{"role": "user", "content": "hi"}]}}
