@@ -26,6 +26,8 @@ _INT32 = 1 << 31
 
 
 def about(describe: Callable[..., None]) -> Callable[..., None]:
+    """``describe``, which then does nothing to a span that is not recording, and never raises."""
+
     @functools.wraps(describe)
     def described(span: Span, *args: Any) -> None:
         if not span._recording:

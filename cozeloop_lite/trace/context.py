@@ -65,7 +65,6 @@ else:
         del keep
 
 
-
 def current() -> Span | None:
     """The innermost open span of this thread or task."""
     span = _top.get()

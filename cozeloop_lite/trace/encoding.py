@@ -134,7 +134,8 @@ def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = No
 
 def _narrower(limits: Limits, given: str, returned: str, size: int) -> Limits:
     """What to cut to when the JSON is too long: escaping made more of the texts (a control character is six bytes of
-    JSON), or the limits were configured that high. Input and output pay first."""
+    JSON), or the limits were configured that high. Input and output pay first.
+    """
     texts = [clean(cut(text, limits.text_bytes, "", [])) for text in (given, returned)]
     texts_size = len(_json(texts).encode("utf-8"))
     room = MAX_SPAN_BYTES - (size - texts_size)

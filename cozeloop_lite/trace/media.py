@@ -1,7 +1,7 @@
 """Images, files, recordings and films inside the input and output of a model span, and texts too large for a span.
 
 The platform stores them as files, and a span holds their keys (contract backend.md 2.6, siblings.md 2.8). The work is
-split: on the caller's thread :func:`lift` takes the parts out of the value, which is no more than walking over its
+split: on the caller's thread a :class:`Lifter` takes the parts out of the value, which is no more than walking over its
 messages, for what is heavy in them is immutable; on the daemon thread :class:`Files` decodes them, names them and
 puts the keys in place. The caller's objects are never modified.
 """

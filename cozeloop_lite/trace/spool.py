@@ -310,7 +310,8 @@ def _take(path: str) -> Taken | None:
 
 def _index(fd: int) -> tuple[list[tuple[int, int]], int, bool]:
     """Where the records are, as offset and length, but for those that are done with; where the last of all ends, and
-    whether something else follows."""
+    whether something else follows.
+    """
     size = os.fstat(fd).st_size
     if os.pread(fd, len(_MAGIC), 0) != _MAGIC:
         return [], 0, True

@@ -42,12 +42,14 @@ def judge(problem: BaseException) -> int:
 
 
 def words(problem: BaseException) -> str:
+    """What a failure says; with its type, where it is none of ours."""
     if isinstance(problem, errors.LoopError):
         return str(problem)
     return "%s: %s" % (type(problem).__name__, problem) if str(problem) else type(problem).__name__
 
 
 def log(verdict: int, problem: BaseException) -> None:
+    """Say what becomes of spans that were not taken."""
     detail = words(problem)
     if _lacks_urllib3(problem):
         logger.error("no span can be sent, all are lost: urllib3 cannot be imported (pip install urllib3): %s", detail)
