@@ -49,7 +49,7 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
 class _Templates:
     """Compiled templates by their text; the ones that were not used lately leave first.
 
-    Finding one takes no lock, which is a tenth of what rendering a short template takes: a hit only leaves a mark, and
+    Finding one takes no lock, which would be a sixteenth of rendering a short template: a hit only leaves a mark, and
     who is to leave and has the mark gets another round. No lock is held while a template is compiled: threads that need
     a new one at once each compile it.
     """

@@ -76,7 +76,7 @@ class Template:
         finally:
             del sandbox.context  # which refers back: the variables would wait for the garbage collector
         del context, blocks, rendering
-        # Making one takes a quarter of the time of rendering a short template. But not one that anything else has hold
+        # Making one takes a third of the time of rendering a short template. But not one that anything else has hold
         # of, such as a macro that the program was given: only this name, and the question, may refer to it.
         if sys.getrefcount(sandbox) <= 2 and len(_idle) < MAX_IDLE:
             _idle.append(sandbox)

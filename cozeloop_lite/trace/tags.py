@@ -46,7 +46,7 @@ def put(span: Span, key: Any, value: Any) -> None:
 
 
 def put_all(span: Span, given: Mapping[Any, Any]) -> None:
-    """:func:`put` for each; in less than half the time, where a tag needs no looking at."""
+    """:func:`put` for each; in three quarters of the time, where a tag needs no looking at."""
     tags, chars = span._tags, span._owner.tag_chars
     for key, value in list(given.items()):
         kind = type(value)
