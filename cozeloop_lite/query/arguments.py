@@ -46,14 +46,14 @@ def _id(name: str, value: Any, pattern: re.Pattern[str], digits: int) -> str:
     if value == "":
         hint = ": the span records nothing, or its program never started one"
     raise errors.InvalidParamError(
-        "%s must be %d hexadecimal digits, not all 0, not %s%s" % (name, digits, _shown(value), hint)
+        "%s must be %d hexadecimal digits, not all 0, not %s%s" % (name, digits, shown(value), hint)
     )
 
 
 def text(name: str, value: Any) -> str:
     """Text that can be sent."""
     if not isinstance(value, str):
-        raise errors.InvalidParamError("%s must be a str, not %s" % (name, _shown(value)))
+        raise errors.InvalidParamError("%s must be a str, not %s" % (name, shown(value)))
     plain: str = str.__str__(value)
     try:
         plain.encode("utf-8")
@@ -84,7 +84,7 @@ def typed(name: str, value: Any) -> tuple[str, str]:
         return float.__repr__(value), "double"
     if isinstance(value, str):
         return text(name, value), "string"
-    raise errors.InvalidParamError("%s must be a str, bool, int or float, not %s" % (name, _shown(value)))
+    raise errors.InvalidParamError("%s must be a str, bool, int or float, not %s" % (name, shown(value)))
 
 
 def window(start_time: Time | None, end_time: Time | None) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def _milliseconds(name: str, value: Any) -> int:
         except (OverflowError, OSError, ValueError):
             raise errors.InvalidParamError("%s is no time that this machine knows" % name) from None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise errors.InvalidParamError("%s must be a datetime or an int of ms, not %s" % (name, _shown(value)))
+        raise errors.InvalidParamError("%s must be a datetime or an int of ms, not %s" % (name, shown(value)))
     if not _FEWEST_MS <= value < _INT64:
         raise errors.InvalidParamError(
             "%s must be a datetime, or ms since 1970 such as 1750000000000: a number of seconds is none" % name
@@ -111,6 +111,6 @@ def _milliseconds(name: str, value: Any) -> int:
     return int(value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """What was given, as far as an error needs it: a foreign object may be huge, or fail when it is asked."""
     return repr(str.__str__(value)[:60]) if isinstance(value, str) else type(value).__name__

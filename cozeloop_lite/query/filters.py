@@ -75,9 +75,11 @@ class Filter:
         self._check(what)
 
     def _check(self, what: str) -> None:
-        possible = _OPERATORS.get(self.field_type)
+        possible = _OPERATORS.get(self.field_type) if isinstance(self.field_type, str) else None
         if possible is None:
-            raise errors.InvalidParamError("field_type must be one of %s" % ", ".join(_OPERATORS))
+            raise errors.InvalidParamError(
+                "field_type must be one of %s, not %s" % (", ".join(_OPERATORS), arguments.shown(self.field_type))
+            )
         if self.operator not in possible:
             raise errors.InvalidParamError(
                 "the operator of the filter for %s must be one of %s, for a value of the type %s"

@@ -119,9 +119,13 @@ def search_spans(
     ...     print(span.started_at, span.span_name, span.custom_tags.get("error"))
     """
     if span_list_type not in SPAN_LISTS:
-        raise errors.InvalidParamError("span_list_type must be one of %s" % ", ".join(SPAN_LISTS))
+        raise errors.InvalidParamError(
+            "span_list_type must be one of %s, not %s" % (", ".join(SPAN_LISTS), arguments.shown(span_list_type))
+        )
     if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= MAX_PAGE_SIZE:
-        raise errors.InvalidParamError("page_size must be an int from 1 to %d" % MAX_PAGE_SIZE)
+        raise errors.InvalidParamError(
+            "page_size must be an int from 1 to %d, not %s" % (MAX_PAGE_SIZE, arguments.shown(page_size))
+        )
     start, end = arguments.window(start_time, end_time)
     body: dict[str, Any] = {
         "workspace_id": workspace_id,

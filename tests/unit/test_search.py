@@ -516,8 +516,10 @@ def test_what_the_platform_cannot_compare_is_refused_by_the_name(name, operator,
 
 
 def test_a_type_that_the_platform_does_not_have_is_refused():
-    with pytest.raises(InvalidParamError, match="field_type"):
+    with pytest.raises(InvalidParamError, match=r"^field_type must be one of .*, not 'int'$"):
         Filter("a", "exist", field_type="int")
+    with pytest.raises(InvalidParamError, match=r"^field_type must be one of .*, not list$"):
+        Filter("a", "exist", field_type=["long"])
 
 
 @pytest.mark.parametrize("given", [["a"], [{"a": 1}], [None], "a", 5, [[Filter("a", "exist")]]])
