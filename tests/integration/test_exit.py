@@ -49,10 +49,6 @@ class Run:
         self.lines = [line for line in self.err.splitlines() if "[cozeloop]" in line]
 
 
-def names(server):
-    return [span["span_name"] for span in server.spans()]
-
-
 @pytest.mark.parametrize(
     ("program", "code", "said"),
     [
@@ -93,7 +89,7 @@ def names(server):
 )
 def test_the_last_span_is_delivered_and_the_program_ends_as_it_would(server, program, code, said):
     run = Run(server.url, program)
-    assert names(server) == ["last"]
+    assert server.names() == ["last"]
     assert run.code == code if code is not None else run.code != 0
     assert run.out == ""
     assert said in run.err
@@ -117,7 +113,7 @@ def test_a_span_finished_only_at_exit_is_delivered_even_when_threads_can_no_long
     """
     run = Run(server.url, program)
     assert (run.code, run.out, run.err) == (0, "", "")
-    assert names(server) == ["last"] * 250
+    assert server.names() == ["last"] * 250
 
 
 @pytest.mark.parametrize("before", ["", "start_span('first', 'custom').finish()"], ids=["only then", "others before"])
@@ -131,7 +127,7 @@ atexit.register(finish)
 """ + START
     run = Run(server.url, before, start=start)
     assert (run.code, run.out, run.err) == (0, "", "")
-    assert names(server) == (["first"] if before else []) + ["last"]
+    assert server.names() == (["first"] if before else []) + ["last"]
 
 
 def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_up_the_exit(server):
@@ -149,7 +145,7 @@ def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_
     run = Run(server.url, program)
     assert run.code == 0
     assert run.seconds < 5 + 4
-    assert "last" in names(server)
+    assert "last" in server.names()
 
 
 @pytest.mark.parametrize("logging", ["", "import logging; logging.basicConfig(level=logging.INFO)\n"])
@@ -197,7 +193,7 @@ def test_a_server_that_comes_back_while_the_program_exits_gets_the_spans(server)
     server.answers(*[json_answer({}, status=503)] * 2)
     run = Run(server.url, "start_span('last', 'custom').finish()")
     assert run.code == 0
-    assert names(server) == ["last"]
+    assert server.names() == ["last"]
     assert not any("lost" in line for line in run.lines)
 
 
@@ -211,7 +207,7 @@ def test_what_is_open_at_exit_is_sent_as_unfinished_the_children_first(server):
     """
     run = Run(server.url, program)
     assert (run.code, run.out) == (0, "")
-    assert names(server) == ["done", "inner", "outer"]
+    assert server.names() == ["done", "inner", "outer"]
     done, inner, outer = server.spans()
     assert done["tags_bool"] == {}
     assert inner["tags_bool"] == outer["tags_bool"] == {"unfinished": True}

@@ -33,7 +33,7 @@ def test_spans_go_through_it(server, client):
         pass
     assert client.flush()
     (request,) = server.requests
-    assert [span["span_name"] for span in server.spans()] == ["root"]
+    assert server.names() == ["root"]
     assert request.headers["X-From"] == "httpx"
     assert request.headers["Authorization"] == "Bearer token-of-httpx"
     assert request.headers["Accept-Encoding"] == "identity"

@@ -64,16 +64,12 @@ def run(capfd, folder, *arguments):
     return code, said.out, said.err
 
 
-def names(server):
-    return sorted(span["span_name"] for span in server.spans())
-
-
 def test_everything_is_sent_and_the_folder_is_empty(server, folder, capfd):
     outage(folder, server, 250)
     code, out, err = run(capfd, folder)
     assert (code, err) == (0, "")
     assert out == "sent 250 spans and 0 files; nothing is left in %s\n" % folder
-    assert names(server) == ["%03d" % number for number in range(250)]
+    assert sorted(server.names()) == ["%03d" % number for number in range(250)]
     assert list(folder.iterdir()) == []
 
 
@@ -95,7 +91,7 @@ def test_with_nothing_to_send_it_says_so(folder, capfd):
 def test_what_is_for_another_workspace_stays(server, folder, capfd):
     outage(folder, server)
     code, out, err = run(capfd, folder, "--workspace-id", "43")
-    assert (code, out[:15], names(server)) == (1, "nothing to send", [])
+    assert (code, out[:15], server.names()) == (1, "nothing to send", [])
     assert "for others: 1 file (localhost" in err
     assert run(capfd, folder)[0] == 0
 
@@ -111,7 +107,7 @@ def test_a_server_that_is_down_leaves_everything_where_it_is(server, folder, cap
     assert "not all could be sent: " in err
     server.default = well
     assert run(capfd, folder)[0] == 0
-    assert names(server) == ["000", "001", "002"]
+    assert sorted(server.names()) == ["000", "001", "002"]
 
 
 def test_a_server_that_is_busy_is_waited_for(server, folder, capfd, pauses):
@@ -122,7 +118,7 @@ def test_a_server_that_is_busy_is_waited_for(server, folder, capfd, pauses):
     code, out, _ = run(capfd, folder)
     assert (code, out[:14]) == (0, "sent 150 spans")
     assert pauses == [1, 1, 7]
-    assert len(set(names(server))) == 150
+    assert len(set(server.names())) == 150
 
 
 def test_a_token_that_is_refused_is_said_at_once(server, folder, capfd, pauses):
@@ -142,14 +138,14 @@ def test_a_file_that_cannot_be_uploaded_stays_and_its_span_is_not_sent_again(ser
     assert out.startswith("sent 1 span and 0 files; 1.9 MiB are left")
     server.default = TAKEN
     assert run(capfd, folder)[:2] == (0, "sent 0 spans and 1 file; nothing is left in %s\n" % folder)
-    assert names(server) == ["000"]
+    assert server.names() == ["000"]
 
 
 def test_without_all_of_urllib3_it_says_so_and_the_file_stays(server, folder, capfd, monkeypatch):
     outage(folder, server, ultra_large_report=True)
     monkeypatch.setitem(sys.modules, "urllib3.filepost", None)  # for uploads alone
     code, out, err = run(capfd, folder)
-    assert (code, names(server)) == (1, ["000"])
+    assert (code, server.names()) == (1, ["000"])
     assert out.startswith("sent 1 span and 0 files; 1.9 MiB are left")
     assert "urllib3" in err
 
@@ -180,7 +176,7 @@ def test_a_file_that_is_torn_is_no_success(server, folder, capfd):
     (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes() + b"\0\0")
     code, _, err = run(capfd, folder)
-    assert (code, names(server)) == (1, ["000"])
+    assert (code, server.names()) == (1, ["000"])
     assert "cannot be read, and is lost" in err
 
 
@@ -192,7 +188,7 @@ def test_what_a_program_is_still_writing_is_left_to_it(server, folder, capfd):
     assert "still runs" in err
     spool.close()
     assert run(capfd, folder)[0] == 0
-    assert names(server) == ["mine"]
+    assert server.names() == ["mine"]
 
 
 @pytest.mark.parametrize("missing", ["COZELOOP_WORKSPACE_ID", "COZELOOP_API_TOKEN"])
@@ -216,7 +212,7 @@ def test_the_folder_may_come_from_the_environment(server, folder, capfd, monkeyp
     outage(folder, server)
     monkeypatch.setenv("COZELOOP_SPOOL_DIR", str(folder))
     assert command_line.main(["replay"]) == 0
-    assert names(server) == ["000"]
+    assert server.names() == ["000"]
 
 
 def started(folder, stderr):

@@ -118,16 +118,12 @@ def environment(server):
         yield environment
 
 
-def names(server):
-    return [span["span_name"] for span in server.spans()]
-
-
 # -- freezing and thawing -------------------------------------------------------------------------------------------
 
 
 def test_when_the_function_has_returned_its_spans_have_arrived(server, environment):
     assert environment.invoke("start_span('inner').finish()")["result"] is None
-    assert names(server) == ["inner", "orders"]
+    assert server.names() == ["inner", "orders"]
     environment.invoke()
     cold = [span["tags_bool"]["cold_start"] for span in server.spans() if span["span_name"] == "orders"]
     assert cold == [True, False]
@@ -213,7 +209,7 @@ def test_a_server_that_hangs_does_not_hold_the_function_up_and_gets_the_spans_la
         server.default = ACCEPT
         server.wait_for_spans(4)  # the request that hangs is given up after 3 s
         assert environment.end()[0] == 0
-    assert names(server) == ["orders"] * 4
+    assert server.names() == ["orders"] * 4
 
 
 # -- copies of one process ------------------------------------------------------------------------------------------
@@ -250,7 +246,7 @@ def test_the_signal_that_shuts_an_environment_down_sends_what_is_left(server, en
     environment.invoke("kept.append(start_span('open'))")
     code, err = environment.end(signal.SIGTERM)
     assert code == -signal.SIGTERM
-    assert names(server) == ["orders", "open"]
+    assert server.names() == ["orders", "open"]
     assert server.spans()[1]["tags_bool"] == {"unfinished": True}
     assert "unfinished" in err
 

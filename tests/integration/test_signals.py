@@ -62,10 +62,6 @@ stay()
 """
 
 
-def names(server):
-    return [span["span_name"] for span in server.spans()]
-
-
 def test_without_asking_the_default_action_is_as_it_was(server):
     program = "start_span('last').finish()" + WAIT_FOR_IT
     assert Program(server.url, program).send(signal.SIGTERM).code == -signal.SIGTERM
@@ -79,7 +75,7 @@ start_span('last').finish()
 """ + WAIT_FOR_IT
     done = Program(server.url, program).send(signal.SIGTERM)
     assert done.code == -signal.SIGTERM
-    assert names(server) == ["last", "open"]
+    assert server.names() == ["last", "open"]
     assert server.spans()[1]["tags_bool"] == {"unfinished": True}
     assert done.out == ""
 
@@ -96,7 +92,7 @@ except KeyboardInterrupt:
 """
     done = Program(server.url, program).send(signal.SIGINT)
     assert done.code == 3
-    assert names(server) == ["last"]
+    assert server.names() == ["last"]
 
 
 def test_a_handler_that_was_there_runs_after_the_flush(server):
@@ -111,7 +107,7 @@ start_span('last').finish()
 """ + WAIT_FOR_IT
     done = Program(server.url, program).send(signal.SIGTERM)
     assert (done.code, done.out) == (7, "handled %d\n" % signal.SIGTERM)
-    assert names(server) == ["last"]
+    assert server.names() == ["last"]
 
 
 def test_a_program_that_survives_its_signal_goes_on_and_its_open_spans_too(server):
@@ -219,7 +215,7 @@ client.close()
     assert arrived.wait(WAIT_SECONDS)
     threading.Timer(0.2, sent.set).start()  # the signal is on its way by then, or else this proves nothing
     assert process.send(signal.SIGTERM).code == -signal.SIGTERM
-    assert len(names(server)) == 250
+    assert len(server.names()) == 250
 
 
 def test_where_no_signal_ends_the_process_by_default_the_program_goes_on(monkeypatch):

@@ -321,6 +321,10 @@ class RecordingServer:
         with self._changed:
             return [span for request in self.requests if request.accepted for span in request.spans()]
 
+    def names(self) -> list[str]:
+        """Those of :meth:`spans`."""
+        return [span["span_name"] for span in self.spans()]
+
     def all_spans(self) -> list[dict[str, Any]]:
         """The spans of every ingest request, accepted or not."""
         with self._changed:
