@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from cozeloop_lite import clients, config, errors, new_client
 from cozeloop_lite import logger as logger_module
 from cozeloop_lite.api import keys
-from cozeloop_lite.trace import context
+from cozeloop_lite.trace import context, exporter
 from support.recording import RecordingServer
 
 # A slow machine is no failure, a run leaves no files behind, and two runs try the same examples.
@@ -48,7 +48,7 @@ def _without_surrogates(value):
 @pytest.fixture(autouse=True)
 def clean_slate(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("COZELOOP_") or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
+        if name.startswith(("COZELOOP_", "OTEL_")) or name.lower() in ("http_proxy", "https_proxy", "no_proxy"):
             monkeypatch.delenv(name)
     _forget()
     yield
@@ -108,6 +108,22 @@ def server():
     """A real one, of which each test has its own: see ``support/recording.py``."""
     with RecordingServer() as server:
         yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Pauses between two attempts that a test can wait for."""
+    monkeypatch.setattr(exporter, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(exporter, "LONGEST_PAUSE", 0.02)
+
+
+@pytest.fixture
+def no_gc():
+    """What is let go in a test is let go by its last reference."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 class Sink:

@@ -47,13 +47,6 @@ def connect():
         client.close(0.1)
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """Pauses between two attempts that a test can wait for."""
-    monkeypatch.setattr(exporter_module, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(exporter_module, "LONGEST_PAUSE", 0.02)
-
-
 def finish(client, count=1, name="span"):
     for number in range(count):
         client.start_span("%s %d" % (name, number), "custom", start_new_trace=True).finish()

@@ -16,7 +16,6 @@ import pytest
 
 from cozeloop_lite import extract, inject, new_client
 from cozeloop_lite.integration.otel import OtlpExporter
-from cozeloop_lite.trace import exporter as exporter_module
 from support.recording import RecordingServer, dead_port, hang, json_answer, reset, text_answer
 
 pytest.importorskip("opentelemetry.sdk")
@@ -31,23 +30,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 TAKEN = json_answer({"partialSuccess": {}})
 SECRET = "key-secret-of-the-receiver"
-
-
-@pytest.fixture(autouse=True)
-def no_otel_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("OTEL_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Pauses between two attempts that a test can wait for."""
-    monkeypatch.setattr(exporter_module, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(exporter_module, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture

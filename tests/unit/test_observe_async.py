@@ -35,14 +35,6 @@ def decorator(request):
     return bare if request.param == "bare" else observe
 
 
-@pytest.fixture
-def no_gc():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 class Turn:
     """``await Turn("x")`` hands "x" to whoever drives the coroutine, and gives what that one sends."""
 

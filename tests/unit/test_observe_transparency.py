@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextvars
 import copy
 import functools
-import gc
 import inspect
 import io
 import itertools
@@ -1054,14 +1053,6 @@ def test_a_generator_from_thread_to_thread(decorator):
 
 class Thing:
     pass
-
-
-@pytest.fixture
-def no_gc():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.fixture

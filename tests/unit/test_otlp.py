@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 
@@ -17,13 +16,6 @@ from cozeloop_lite.integration import otel_spans
 from cozeloop_lite.integration.otel import OtlpExporter
 from cozeloop_lite.spec import tracespec as spec
 from cozeloop_lite.trace import verdicts
-
-
-@pytest.fixture(autouse=True)
-def no_otel_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("OTEL_"):
-            monkeypatch.delenv(name)
 
 
 def value_of(wrapped):
