@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from .. import logger
-from ..config import MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
+from ..config import ENV_SCENE, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
 from . import media, snapshots, values
 from .texts import NOTHING, Content, clean, cut, text_json
 from .wire_tags import KEY_BYTES, system_tags_json, tags_json
@@ -60,7 +60,7 @@ class Limits:
         self.value_bytes = value_bytes
         self.text_bytes = text_bytes
         self.workspace_json = _json(workspace_id).encode("utf-8", "replace")
-        self.scene = os.environ.get("COZELOOP_SCENE") or "custom"
+        self.scene = os.environ.get(ENV_SCENE) or "custom"
         # In what nearly all spans are the same, made once; empty when something had to be cut, which has to be said.
         self.system_tags_json = b""
         cut_off: list[str] = []
