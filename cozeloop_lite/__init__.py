@@ -11,6 +11,10 @@ Names are loaded when they are first used (PEP 562): importing the package costs
 
 from __future__ import annotations
 
+import os as _os
+
+__path__ = list(map(_os.path.abspath, __path__))  # the program may change its folder before all of us is loaded
+
 from . import process as _process
 
 TYPE_CHECKING = False

@@ -340,7 +340,10 @@ def file_path(name: str, value: Any) -> str:
         raise errors.InvalidParamError("%s must be a path, not %r" % (name, value)) from None
     if "\0" in given:
         raise errors.InvalidParamError("%s must be a path, not %r" % (name, value))
-    return os.path.abspath(given) if given else ""
+    try:
+        return os.path.abspath(given) if given else ""
+    except OSError as problem:
+        raise errors.InvalidParamError("%s: %r begins in a folder that is gone (%s)" % (name, given, problem)) from None
 
 
 def _fields(name: str, given: Any, kind: type) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def leave() -> None:
     _exiting = True
     try:
         _leave(_at_exit)
-    except KeyboardInterrupt:  # whoever sits at the keyboard has waited long enough
+    except (KeyboardInterrupt, SystemExit):  # whoever sits at the keyboard, or sends a signal, has waited long enough
         pass
 
 

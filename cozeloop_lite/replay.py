@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from . import config, errors, logger
 from .api.client import ApiClient
-from .terminal import Progress, fail
+from .terminal import EVERY_SECONDS, Progress, fail
 from .trace.backlog import Backlog
-from .trace.exporter import LONGEST_PAUSE, SLOWEST_LINE, request_body
+from .trace.exporter import SLOWEST_LINE, request_body
 from .trace.pace import Pace
 from .trace.spool import Spool, destination
-from .trace.verdicts import BAD_SPAN, REFUSED_ALL, TAKEN, TOO_LARGE, judge, words
+from .trace.verdicts import AGAIN, BAD_SPAN, LONGEST_PAUSE, REFUSED_ALL, TAKEN, TOO_LARGE, judge, words
 
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # seconds
 FIRST_PAUSE = 1.0  # seconds; doubles with each failure
+MAX_REFUSED = 3  # one after another; if there are more, it is not they that are wrong, but the server or its address
 _LARGE = 1024 * 1024  # bytes of a file whose upload may be felt
 
 _EXAMPLES = """\
@@ -60,7 +61,7 @@ def add(commands: Any) -> None:
         "folder",
         metavar="DIR",
         nargs="?",
-        default=os.environ.get(config.ENV_SPOOL_DIR),
+        default=config.setting(None, config.ENV_SPOOL_DIR) or None,
         help="the spool_dir (default: %s)" % config.ENV_SPOOL_DIR,
     )
     replay.add_argument("--api-base-url", metavar="URL", help="in place of %s" % config.ENV_API_BASE_URL)
@@ -110,7 +111,9 @@ class Replay:
         self._backlog = Backlog(self._upload, config.QUEUE_BYTES, self._spool, self._post)
         self._total = self._spool.holds()[1]
         self._spans = self._files = 0  # that the server has taken
+        self._say_at = 0.0  # monotonic seconds
         self._problem: BaseException | None = None  # why the last attempt failed
+        self._refused = {"span": 0, "file": 0}  # each sent alone, since the server took one of the kind
 
     def run(self, patience: float) -> None:
         """Send until nothing is left, the server refuses it all, or has taken nothing for ``patience`` seconds."""
@@ -162,6 +165,9 @@ class Replay:
         return fail("not all could be sent: %s" % why)
 
     def _say(self, more: str) -> None:
+        if not more and time.monotonic() < self._say_at:  # to look through thousands of files takes long
+            return
+        self._say_at = time.monotonic() + EVERY_SECONDS
         sent = max(0, self._total - self._spool.holds()[1])
         share = 100 * sent // self._total if self._total else 100
         amount = "%s of %s" % (_mebibytes(sent), _mebibytes(self._total))
@@ -176,8 +182,9 @@ class Replay:
         try:
             self._api.request("POST", config.INGEST_PATH, body, timeout=seconds)
         except (errors.LoopError, ImportError) as problem:
-            return self._failed(problem)
+            return self._failed(problem, "span" if len(spans) == 1 else "")
         self._spans += len(spans)
+        self._refused["span"] = 0
         return TAKEN
 
     def _upload(self, upload: Upload, pace: Pace) -> float:
@@ -188,13 +195,21 @@ class Replay:
                 config.UPLOAD_PATH, upload.content, upload.key, self._params, timeout=self._api.upload_timeout
             )
         except (errors.LoopError, ImportError) as problem:
-            return -1 if self._failed(problem) in (BAD_SPAN, TOO_LARGE) else FIRST_PAUSE
+            return -1 if self._failed(problem, "file") in (BAD_SPAN, TOO_LARGE) else FIRST_PAUSE
         self._files += 1
+        self._refused["file"] = 0
         return 0
 
-    def _failed(self, problem: BaseException) -> int:
+    def _failed(self, problem: BaseException, kind: str) -> int:
+        """What a failed attempt means. ``kind``: of what was sent alone, whose own fault it may be; else ``""``."""
         verdict = judge(problem)
-        if verdict not in (BAD_SPAN, TOO_LARGE):  # those have no meaning for the rest
+        if verdict == BAD_SPAN and kind:
+            self._refused[kind] += 1
+            if self._refused[kind] > MAX_REFUSED:
+                verdict = AGAIN
+        if verdict in (BAD_SPAN, TOO_LARGE):  # those have no meaning for the rest
+            logger.warn("the server refuses what is in spool_dir: %s", words(problem))
+        else:
             self._problem = problem
         return verdict
 
@@ -231,7 +246,8 @@ class _CountedSpool(Spool):
 
     def others(self) -> int:
         """How many files there are for other destinations."""
-        return sum(not os.path.basename(path).startswith(self._prefix) for path in self._paths())
+        paths = [path for path in self._paths() if not path.endswith(".aside")]
+        return sum(not os.path.basename(path).startswith(self._prefix) for path in paths)
 
     def holds(self) -> tuple[int, int]:
         """How many files there are for the destination, and their bytes."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from cozeloop_lite import clients, config, errors, new_client
 from cozeloop_lite import logger as logger_module
 from cozeloop_lite.api import keys
-from cozeloop_lite.trace import context, exporter
+from cozeloop_lite.trace import context, verdicts
 from support.recording import RecordingServer
 
 # A slow machine is no failure, a run leaves no files behind, and two runs try the same examples.
@@ -113,8 +113,8 @@ def server():
 @pytest.fixture
 def impatient(monkeypatch):
     """Pauses between two attempts that a test can wait for."""
-    monkeypatch.setattr(exporter, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(exporter, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(verdicts, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(verdicts, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture

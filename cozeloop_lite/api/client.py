@@ -259,6 +259,13 @@ class ApiClient:
         asked = self._message("POST", path, None, content, {"Content-Type": content_type}, None)
         return self._made(asked, _whole_answer, config.seconds("timeout", timeout, self.upload_timeout))
 
+    def load(self) -> None:
+        """Load what requests need, urllib3 above all: else it comes off the time of the first one."""
+        with process.loading():
+            from . import transport  # noqa: F401 - that is all
+
+        self._open_pools()
+
     def close(self) -> None:
         """Close idle connections. The client can be used again."""
         pools = self._pools

@@ -94,6 +94,17 @@ class _Response(http.client.HTTPResponse):
             sock = _DeadlineReader(sock, deadline)
         super().__init__(sock, *args, **kwargs)
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Passes over what may come before the answer (RFC 9110 15.2), which http.client does with 100 alone.
+
+        It would take 102 or 103 for the answer, and the answer for that to the next request.
+        """
+        while True:
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # of http.client, since 2.x
+            if not 102 <= line[1] < 200:
+                return line
+            http.client.parse_headers(self.fp)
+
 
 class _HTTPConnection(HTTPConnection):
     response_class = _Response

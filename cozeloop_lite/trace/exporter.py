@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from .. import logger, process
 from ..config import MAX_SPAN_BYTES
-from . import ids
+from . import context
 from .account import SPOOLED, UNANSWERED
 from .box import FULL
 from .machine import REAL, Machine
 from .record import NAME, PARENT_ID, START_NS
-from .uploads import AT_ONCE, Upload, Uploads
+from .uploads import Upload, Uploads
 from .verdicts import (
     AGAIN,
     BAD_SPAN,
     DOUBTFUL,
+    FIRST_PAUSE,
     GIVE_UP,
     KEPT,
     MAX_AGE_SECONDS,
@@ -29,8 +30,8 @@ from .verdicts import (
     is_answer,
     judge,
     log,
+    pause_after,
     tell_pace,
-    was_cut,
     words,
 )
 
@@ -50,10 +51,7 @@ if TYPE_CHECKING:
     Encoded = Tuple[Record, bytes, "dict[str, bytes]"]
     Encode = Callable[[Record, "dict[str, bytes]"], bytes]
 
-FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
-LONGEST_PAUSE = 15.0
 LOADING_PAUSE = 1.0
-LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 DOUBTFUL_ATTEMPTS = 3
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 
@@ -87,6 +85,7 @@ class SpanExporter:
     ) -> None:
         self._load_encoder = load_encoder
         self._encode: Encode | None = None
+        self._load: Callable[[], None] | None = (lambda: api.load()) if sink is None else None
         self._machine = machine
         self._processor = conf.trace_finish_event_processor
         if sink is None:
@@ -120,6 +119,7 @@ class SpanExporter:
         self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
         self._forget_failures()
 
+    @context.untraced
     def send(self, spans: list[Record], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted. And tell of those without room."""
         self._tell_of_overflow(queue)
@@ -135,6 +135,7 @@ class SpanExporter:
             queue.pace.wait(LOADING_PAUSE)
             queue.give_up(spans)
             return
+        self._load_transport(queue.pace)
         chunk: list[Encoded] = []
         size = 0
         for span in spans:
@@ -159,13 +160,28 @@ class SpanExporter:
             self._encode = self._load_encoder()
         return self._encode
 
+    def _load_transport(self, pace: Pace) -> None:
+        """Load urllib3 before any clock runs: it takes 0.1 s, and seconds in a container with a twentieth of a core."""
+        load, self._load = self._load, None
+        try:
+            if load is not None:
+                pace.loads(load)
+        except Exception:  # noqa: BLE001, S110 - the request comes across it, too, and says so
+            pass
+
     # -- delivery ---------------------------------------------------------------------------------------------------
 
     def _deliver(self, batch: list[Encoded], queue: SendQueue) -> None:
         verdict, batch = self._try(batch, queue)
         if verdict == BAD_SPAN:
-            with process.loading():
-                from .isolation import isolate  # here: servers rarely refuse a span
+            try:
+                with process.loading():
+                    from .isolation import isolate  # here: servers rarely refuse a span
+            except Exception as problem:  # noqa: BLE001 - as for the encoder
+                logger.error("what finds a refused span cannot be loaded, the others with it wait: %r", problem)
+                queue.pace.wait(LOADING_PAUSE)
+                queue.give_up(_spans(batch))
+                return
             isolate(batch, lambda part: self._try(part, queue), lambda part: self._refused(part, queue))
 
     def _refused(self, batch: list[Encoded], queue: SendQueue) -> None:
@@ -263,7 +279,7 @@ class SpanExporter:
 
     def _later(self, problem: BaseException) -> None:
         self._failures += 1
-        pause, self._patient = _wait(self._failures, problem)
+        pause, self._patient = pause_after(self._failures, problem)
         self._resume_at = self._machine.monotonic() + pause
 
     def _forget_failures(self) -> None:
@@ -280,6 +296,7 @@ class SpanExporter:
         queue.settle(old, TOO_OLD)
         return [encoded for encoded in batch if encoded[0] not in old]
 
+    @context.untraced
     def _upload(self, upload: Upload, pace: Pace) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
         if self._post_file is None:  # the program's exporter takes no files
@@ -298,7 +315,7 @@ class SpanExporter:
             verdict, detail = judge(problem), words(problem)
             logger.warn("a file could not be uploaded: %s", detail)
             again = verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS)
-            pause, upload.patient = _wait(upload.attempts, problem) if again else (-1.0, False)
+            pause, upload.patient = pause_after(upload.attempts, problem) if again else (-1.0, False)
         self._tell(FILE_FLUSH, bool(detail), 1, detail, False, self._machine.monotonic() - began)
         return pause
 
@@ -320,6 +337,7 @@ class SpanExporter:
             [(span[START_NS] // 1000, json, files) for span, json, files in batch]
         )
 
+    @context.untraced
     def _replay(self, spans: list[bytes], pace: Pace) -> int:
         """Send spans from the spool, once; the verdict."""
         body = request_body(spans)
@@ -357,19 +375,6 @@ class SpanExporter:
             self._processor(FinishEventInfo(kind, failed, count, detail, extra))
         except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
             logger.error("trace_finish_event_processor failed: %r", problem)
-
-
-def _wait(attempt: int, problem: BaseException) -> tuple[float, bool]:
-    """Seconds until the next attempt, and whether the server named them.
-
-    Full jitter: clients that fail together do not come back together. Only when a connection was cut the first time,
-    as one that was kept open over a freeze of this machine is, the next one is tried at once.
-    """
-    named: float = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
-    if attempt == 1 and was_cut(problem):
-        return AT_ONCE, False
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
-    return max(ids.source.fraction() * longest, named), named > 0
 
 
 def _spans(batch: list[Encoded]) -> list[Record]:

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from .machine import REAL, Machine
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
 SILENT_SECONDS = 2.0  # at the end, how long a server may leave a request without an answer ...
 SECONDS_PER_BYTE = 1 / (1024 * 1024)  # ... and more for what has to be sent first
+NEVER = float("inf")
 UNREACHED_SECONDS = 0.5  # at the end, how long it may be that nobody is there to take one
 
 
@@ -61,6 +66,14 @@ class Pace:
     def sends(self, size: int) -> None:
         """A request of ``size`` bytes leaves."""
         self._patience = max(self._patience, SILENT_SECONDS + size * SECONDS_PER_BYTE)
+
+    def loads(self, load: Callable[[], None]) -> None:
+        """Load what requests need. On a small machine it takes seconds, for which the server is not to blame."""
+        self._patience = NEVER
+        try:
+            load()
+        finally:
+            self.heard()
 
     def heard(self) -> None:
         """The server answered, whatever it said."""

@@ -58,7 +58,8 @@ class Sender(Box):
         self._running = False  # whether it has not come to its end yet
         self._starting = False  # whether it is being started, and a signal handler came in between
         self._launching = False  # whether a thread was asked to start it
-        self._sender = 0  # the thread that is sending; nearly always that one
+        self._sender = 0  # the thread that is sending; nearly always that one ...
+        self._sends = False  # ... and whether it is
         self._awaited = NEVER  # wake those who wait when so many items are done with
         self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
         self._aside.reset()
@@ -98,7 +99,7 @@ class Sender(Box):
             self._launching = True
             self._machine.start_new_thread(self._launch)
             launched = True
-        except RuntimeError:  # see _start
+        except (RuntimeError, MemoryError):  # see _start
             pass
         finally:
             if not launched:
@@ -120,6 +121,8 @@ class Sender(Box):
                 return
             try:
                 self._starting = self._running = True
+                if self._sends:
+                    self._take_over()
                 self._thread = self._machine.Thread(target=self._run, name="cozeloop_lite", daemon=True)
                 self._thread.start()
                 process.at_work()
@@ -127,6 +130,12 @@ class Sender(Box):
                 pass
             finally:
                 self._starting = False
+
+    def _take_over(self) -> None:
+        """The thread died while it sent, for want of memory perhaps: what has no fate yet waits again."""
+        self._given_back[:] = [item for item, _ in self._batch]
+        self._end_batch()
+        self._stop_sending()
 
     def _alive(self) -> bool:
         return self._running and self._thread is not None and self._thread.is_alive()
@@ -220,12 +229,14 @@ class Sender(Box):
         return batch
 
     def _start_sending(self, until: float | None) -> None:
+        self._sends = self._machine.current_thread() is self._thread
         self._sender = self._machine.get_ident()
         self.pace.until = until
 
     def _stop_sending(self) -> None:
         with self._lock:
             self._sender = 0
+            self._sends = False
             self.pace.until = None
             if self._account.done >= self._awaited:
                 self._wake_who_waits()
@@ -278,7 +289,13 @@ class Sender(Box):
         Who flushes 10,000 spans is not woken for each batch of them: that would make each span 0.4 µs dearer.
         """
         self._awaited = min(self._awaited, target)
-        self._changed.wait(timeout)
+        try:
+            self._changed.wait(timeout)
+        except BaseException:
+            # Where Ctrl-C finds wait() just before or after it waits, it leaves the lock to others, for good.
+            if not self._lock._is_owned():  # type: ignore[attr-defined]  # of Condition's interface to locks
+                self._lock.acquire()
+            raise
 
     def _wake_who_waits(self) -> None:
         self._awaited = NEVER

@@ -1,13 +1,18 @@
-"""What the outcome of a request means for what was sent: delivered, later, never. Pure functions."""
+"""What the outcome of a request means for what was sent: delivered, later (and when), never. Functions of it alone."""
 
 from __future__ import annotations
 
 from .. import errors, logger, process
+from . import ids
+from .uploads import AT_ONCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .pace import Pace
 
+FIRST_PAUSE = 0.25  # seconds; doubles with each attempt
+LONGEST_PAUSE = 15.0
+LONGEST_RETRY_AFTER = 300.0  # of what a server may ask for
 MAX_AGE_SECONDS = 23 * 3600  # the server drops at 24 h, in silence (contract backend.md 2.2)
 
 # contract backend.md 9: no span of this client will be taken, so there is no offending one to look for
@@ -39,6 +44,19 @@ def judge(problem: BaseException) -> int:
     if isinstance(problem, (errors.AuthenticationError, errors.PermissionDeniedError)) or "workspace_id" in problem.msg:
         return REFUSED_ALL
     return BAD_SPAN
+
+
+def pause_after(attempt: int, problem: BaseException) -> tuple[float, bool]:
+    """Seconds until the next attempt, and whether the server named them.
+
+    Full jitter: clients that fail together do not come back together. Only when a connection was cut the first time,
+    as one that was kept open over a freeze of this machine is, the next one is tried at once.
+    """
+    named: float = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+    if attempt == 1 and was_cut(problem):
+        return AT_ONCE, False
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
+    return max(ids.source.fraction() * longest, named), named > 0
 
 
 def words(problem: BaseException) -> str:

@@ -462,6 +462,14 @@ def test_what_is_no_http_is_a_network_error(said):
         api_for(url).get(PATH)
 
 
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_what_comes_before_the_answer_is_not_the_answer(status):
+    interim = b"HTTP/1.1 %d Early\r\nLink: </style.css>; rel=preload\r\n\r\n" % status
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"code":0,"data":"x"}'
+    with raw_server(interim * 3 + answer) as url:
+        assert ApiClient(url, TOKEN, timeout=10).get("/v1/x") == {"code": 0, "data": "x"}
+
+
 def test_that_nobody_listens_is_said_without_the_words_of_another_library():
     url = "http://127.0.0.1:%d" % dead_port()
     with raising(errors.NetworkError) as caught:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cozeloop_lite import ApiClient, errors, new_client
-from cozeloop_lite.trace import exporter as exporter_module
+from cozeloop_lite.trace import ids, verdicts
 from cozeloop_lite.trace.verdicts import was_cut
 from support.recording import hang, json_answer, reset
 
@@ -41,9 +41,9 @@ def test_a_connection_that_was_reset_is_told_from_one_that_was_refused_and_one_t
 
 
 def test_spans_are_sent_again_at_once_after_a_reset(server, monkeypatch):
-    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 1.0)  # all other pauses are as long as can be
-    monkeypatch.setattr(exporter_module, "FIRST_PAUSE", 3600)
-    monkeypatch.setattr(exporter_module, "LONGEST_PAUSE", 3600)
+    monkeypatch.setattr(ids.source, "fraction", lambda: 1.0)  # all other pauses are as long as can be
+    monkeypatch.setattr(verdicts, "FIRST_PAUSE", 3600)
+    monkeypatch.setattr(verdicts, "LONGEST_PAUSE", 3600)
     server.answers(json_answer({"code": 0}), reset())
     client = new_client(server.url, "42", "pat")
     try:

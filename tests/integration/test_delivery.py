@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 
 import pytest
 
-from cozeloop_lite import QueueConf, new_client
+from cozeloop_lite import QueueConf, new_client, observe
 from cozeloop_lite.local import StandInServer
-from cozeloop_lite.trace import exporter as exporter_module
+from cozeloop_lite.trace import ids, verdicts
 from cozeloop_lite.trace.machine import Machine
 from cozeloop_lite.trace.record import NAME
+from cozeloop_lite.trace.spool import Record, Spool, destination
 from support.recording import (
     RecordingServer,
     close_early,
@@ -352,9 +354,9 @@ def test_retry_after_is_waited_for_even_by_a_flush(server, connect, status):
 
 
 def test_a_flush_ends_the_pause_between_two_attempts(server, connect, monkeypatch):
-    monkeypatch.setattr(exporter_module, "FIRST_PAUSE", 3600)
-    monkeypatch.setattr(exporter_module, "LONGEST_PAUSE", 3600)
-    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 1.0)
+    monkeypatch.setattr(verdicts, "FIRST_PAUSE", 3600)
+    monkeypatch.setattr(verdicts, "LONGEST_PAUSE", 3600)
+    monkeypatch.setattr(ids.source, "fraction", lambda: 1.0)
     server.answers(json_answer({}, status=503))
     client = connect(server)
     finish(client)
@@ -606,6 +608,62 @@ def test_an_own_exporter_that_raises_is_tried_again(connect, impatient):
     assert client.flush(SOON)
     assert sink.calls == 4
     assert [span["span_name"] for span in sink.spans] == ["span 0", "span 1", "span 2"]
+
+
+@pytest.mark.parametrize("part", ["api_token", "mask", "trace_finish_event_processor", "export_spans", "export_files"])
+def test_an_observed_function_does_not_feed_the_thread_that_calls_it(server, connect, part):
+    calls = []
+
+    @observe
+    def work(given=None):
+        calls.append(given)
+        return "text"
+
+    class Sink:
+        def export_spans(self, spans):
+            """Take them."""
+
+        def export_files(self, files):
+            """Take them."""
+
+    sink = Sink()
+    if hasattr(sink, part):
+        setattr(sink, part, work)
+        client = connect(server, exporter=sink, ultra_large_report=True)
+    else:
+        client = connect(server, **{part: work}, ultra_large_report=True)
+    with client.start_span("with a file") as span:
+        span.set_output("x" * (MIB + 1))
+    for _ in range(3):
+        assert client.flush(SOON)
+    stats = client.stats()
+    assert stats["delivered"] == 1
+    assert stats["sampled_out"] == len(calls) > 0
+    assert stats["started"] == 1 + len(calls)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs flock")
+def test_nor_with_what_earlier_processes_left(server, connect, tmp_path):
+    spool = Spool(str(tmp_path), destination(server.url, "42"), MIB)
+    spool.write([Record("", b'{"span_name":"left"}', int(time.time() * 1e6))])
+    spool.close()
+    replayed = threading.Event()
+
+    @observe
+    def token():
+        return "pat_secret"
+
+    def answer(request):
+        if b'"left"' in request.body:
+            replayed.set()
+        return json_answer({"code": 0})
+
+    server.default = answer
+    client = connect(server, api_token=token, spool_dir=str(tmp_path))
+    finish(client)
+    assert replayed.wait(SOON)
+    assert client.flush(SOON)
+    assert (client.stats()["delivered"], client.stats()["sampled_out"]) == (1, 2)
 
 
 def test_a_finish_event_tells_of_each_request_and_of_what_the_queue_dropped(server, connect):

@@ -246,3 +246,47 @@ def test_a_program_that_only_imports_starts_nothing():
         """,
     )
     assert (run.code, run.out, run.err) == (0, "", "")
+
+
+def test_a_slow_machine_that_loads_urllib3_for_seconds_is_not_taken_for_a_silent_server(server):
+    run = Run(
+        server.url,
+        """
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == 'urllib3':
+                    time.sleep(2.5)
+
+        sys.meta_path.insert(0, Slow())
+        start_span('last').finish()
+        """,
+    )
+    assert (run.code, run.err, server.names()) == (0, "", ["last"])
+
+
+def test_a_signal_handler_that_exits_while_the_exit_waits_is_no_traceback():
+    run = Run(
+        "http://127.0.0.1:%d" % dead_port(),
+        """
+        from cozeloop_lite import process
+
+        class Hook:
+            def _on_exit_begins(self):
+                sys.exit(5)  # as the second SIGTERM does
+
+        hook = Hook()
+        process.on_exit(hook)
+        sys.exit(4)
+        """,
+    )
+    assert (run.code, run.err) == (4, "")
+
+
+def test_a_program_that_changes_its_folder_is_still_found_by_what_is_loaded_late(server, tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "cozeloop_lite").symlink_to(ROOT / "cozeloop_lite", target_is_directory=True)
+    script = tmp_path / "script.py"
+    program = "os.chdir(%r)\nsys.path.insert(0, 'lib')\n%s\nos.chdir('/')\nstart_span('last').finish()\n"
+    script.write_text("import os, sys\n" + program % (str(tmp_path), START))
+    run = Run(server.url, script=script)
+    assert (run.code, run.err, server.names()) == (0, "", ["last"])

@@ -495,6 +495,17 @@ def test_what_left_the_cache_in_the_middle_of_a_refresh_stays_out(make, server, 
     assert hub._cache.queries() == ([("other", "", "")], [])
 
 
+def test_refreshing_starts_no_spans_of_an_observed_token_function(server, client, sent):
+    hub = PromptHub(ApiClient(server.url, cozeloop_lite.observe(name="token", client=client)(lambda: "token")), "7")
+    with client.start_span("request"):
+        hub.get("greeting")
+    asked = len(server.requests)
+    refresh(hub)
+    hub.close()
+    assert len(server.requests) == asked + 1
+    assert [span["span_name"] for span in sent()] == ["token", "request"]
+
+
 def test_ten_thousand_keys_leave_no_more_than_the_cache(make, platform):
     for number in range(10_000):
         platform.publish(key(number))

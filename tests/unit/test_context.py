@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from cozeloop_lite.trace import context
+
 
 def in_thread(function):
     result = []
@@ -108,6 +110,24 @@ def test_discarding_is_leaving_too(start, current):
         b.discard()
         a.discard()
     assert current() == ""
+
+
+def test_untraced_work_starts_no_span_and_gives_the_current_one_back(client, start, current, sent):
+    @context.untraced
+    def work(error):
+        with start("inside"):
+            start("further inside")
+        if error:
+            raise error
+
+    with start("root") as root:
+        work(None)
+        assert current() == root.span_id
+        with pytest.raises(KeyboardInterrupt):
+            work(KeyboardInterrupt())
+        assert current() == root.span_id
+    assert [span["span_name"] for span in sent()] == ["root"]
+    assert client.stats()["sampled_out"] == 2
 
 
 # -- threads --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from cozeloop_lite import errors
 from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
-from cozeloop_lite.trace import exporter as exporter_module
+from cozeloop_lite.trace import ids
 from cozeloop_lite.trace.box import FULL
 from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.machine import Machine
@@ -66,6 +67,9 @@ class Book:
 
     def sends(self, size):
         self.told.append("sends")
+
+    def loads(self, load):
+        pass
 
     def heard(self):
         self.told.append("heard")
@@ -246,7 +250,7 @@ CLOSED.__cause__.__context__ = ConnectionResetError()
 
 @pytest.mark.parametrize("failure", [cut(ConnectionResetError()), cut(BrokenPipeError()), CLOSED], ids=repr)
 def test_after_a_connection_that_was_cut_the_next_attempt_comes_at_once_but_only_once(failure, monkeypatch):
-    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 0.9)
+    monkeypatch.setattr(ids.source, "fraction", lambda: 0.9)
     _, book = deliver(in_turn(failure, failure, failure, OK))
     pauses = [pause for pause, patient in book.waits]
     assert pauses == [pytest.approx(0.01), pytest.approx(0.9), pytest.approx(1.8)]
@@ -264,7 +268,7 @@ def test_after_a_connection_that_was_cut_the_next_attempt_comes_at_once_but_only
     ids=repr,
 )
 def test_after_any_other_failure_there_is_a_pause(failure, monkeypatch):
-    monkeypatch.setattr(exporter_module.ids.source, "fraction", lambda: 0.9)
+    monkeypatch.setattr(ids.source, "fraction", lambda: 0.9)
     _, book = deliver(in_turn(failure, OK))
     assert [pause for pause, patient in book.waits] == [pytest.approx(0.45)]
 
@@ -508,6 +512,16 @@ def test_spans_wait_while_the_encoder_cannot_be_loaded(logged):
     exporter.send(spans, book)
     exporter.send(spans, book)  # loaded once
     assert server.requests == [[0, 1], [0, 1]]
+
+
+def test_spans_wait_while_what_finds_a_refused_one_cannot_be_loaded(logged, monkeypatch):
+    spans = [FakeSpan(0), FakeSpan(1)]
+    book = Book(spans)
+    server = Server(BAD_PARAM)
+    monkeypatch.setitem(sys.modules, "cozeloop_lite.trace.isolation", None)  # no file can be opened any more, perhaps
+    SpanExporter(server, "1", lambda: encode, TraceConfig(), machine=book.clock).send(spans, book)
+    assert (book.given_up, book.waits, server.requests) == ([0, 1], [(1.0, False)], [[0, 1]])
+    assert any("isolation" in line for line in logged())
 
 
 def test_a_span_that_cannot_be_encoded_costs_itself(logged):

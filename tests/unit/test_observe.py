@@ -305,6 +305,49 @@ def test_a_text_is_no_leave_to_record(client, only, logged, name):
     assert name in logged()[0]
 
 
+class Order:
+    """What an observed function shows; ten times at most, for without end is long."""
+
+    def __init__(self, show):
+        self.show = show
+        self.shown = 0
+
+    def __repr__(self):
+        self.shown += 1
+        return "<%s>" % self.show(self) if self.shown <= 10 else "<...>"
+
+
+def test_what_is_observed_while_a_value_is_recorded_is_no_span(client, only):
+    @observe
+    def describe(order):
+        return "order"
+
+    assert describe(Order(describe)) == "order"
+    assert input_of(only()) == {"order": "<order>"}
+
+
+def test_nor_while_a_tag_is(client, only):
+    tags = {}
+
+    @observe(tags=tags)
+    def describe(order):
+        return "order"
+
+    tags["order"] = Order(describe)
+    assert describe(1) == "order"
+    assert strings(only())["order"] == "<order>"
+
+
+def test_nor_is_a_generator_or_a_part_of_a_whole(client, only):
+    @observe
+    def letters(order):
+        yield from "order"
+
+    order = Order(lambda order: "".join(letters(order)))
+    assert list(letters([order, {"again": order}])) == list("order")
+    assert input_of(only()) == {"order": ["<order>", {"again": "<order>"}]}
+
+
 @pytest.mark.parametrize("record", [{"record_inputs": False}, {"record_outputs": False}])
 def test_what_is_not_to_be_recorded(client, sent, record):
     secret = "".join(reversed("terces"))
@@ -482,6 +525,28 @@ def test_an_exception_that_cannot_be_shown(client, only):
     with pytest.raises(HostileError):
         fail()
     assert strings(only())["error_type"] == "HostileError"
+
+
+def test_an_exception_that_is_shown_by_an_observed_function_is_shown_once(client, sent):
+    class Refusal(Exception):
+        shown = 0
+
+        def __str__(self):
+            self.shown += 1
+            return explain(self) if self.shown <= 10 else "without end"
+
+    @observe(name="explain")
+    def explain(error):
+        return "no stock"
+
+    @observe(name="work")
+    def work():
+        raise Refusal
+
+    with pytest.raises(Refusal):
+        work()
+    assert strings(sent("work"))["error"] == "no stock"
+    assert input_of(sent("explain")) == {"error": "Refusal: no stock"}
 
 
 def test_an_exception_that_was_caught_is_no_failure(client, sent):

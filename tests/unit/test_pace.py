@@ -164,3 +164,21 @@ def test_what_can_be_kept_elsewhere_is_tried_once_more_at_the_end(pace):
     pace.last_chance(time.monotonic() + SOON, for_the_silent=False)
     assert seconds_of(pace.wait, SOON, False) < SOON / 2
     assert not pace.wait(0, False)
+
+
+def test_what_is_loaded_at_the_end_is_no_silence_of_the_server(pace):
+    pace.last_chance(time.monotonic() + 3600, for_the_silent=False)
+    until = []
+    pace.loads(lambda: until.append(pace.end()))
+    assert until == [pace.deadline]
+    assert pace.end() <= time.monotonic() + pace_module.SILENT_SECONDS
+
+
+def test_that_nothing_can_be_loaded_leaves_the_patience_as_it_was(pace):
+    def fails():
+        raise ImportError
+
+    pace.last_chance(time.monotonic() + 3600, for_the_silent=False)
+    with pytest.raises(ImportError):
+        pace.loads(fails)
+    assert pace.end() <= time.monotonic() + pace_module.SILENT_SECONDS

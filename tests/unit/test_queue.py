@@ -524,6 +524,50 @@ def test_a_thread_that_died_is_replaced_by_the_next_put(make_queue, monkeypatch)
     assert queue._thread is not dead
 
 
+@pytest.mark.parametrize("step", ["_take_batch", "_send", "_end_batch", "_stop_sending"])
+def test_what_a_thread_had_in_hand_when_it_died_is_sent_by_the_next(make_queue, monkeypatch, step):
+    sender = Sender()
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert queue.flush(SOON)
+    dead, done = queue._thread, getattr(queue, step)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None, raising=False)
+
+    def die(*args):  # for want of memory; or since a handler of the program's log ends it at the first error
+        setattr(queue, step, done)
+        raise MemoryError
+
+    def no_word(*args):
+        raise SystemExit
+
+    monkeypatch.setattr(sender_module.logger, "error", no_word)
+    setattr(queue, step, die)
+    queue.put("second", 1)
+    queue._hurry(queue_module.NEVER)
+    dead.join(SOON)
+    assert not dead.is_alive()
+    queue.put("third", 1)
+    assert queue.flush(SOON)
+    assert sender.items == ["first", "second", "third"]
+    assert account(queue) == {"finished": 3, "delivered": 3, "queued": 0, "dropped": {}}
+
+
+def test_ctrl_c_that_finds_a_wait_without_its_lock_is_no_runtime_error(make_queue, monkeypatch):
+    queue = make_queue(Sender())
+    queue.put("item", 1)
+
+    def interrupted(timeout):  # as Condition.wait is, just before or after it waits
+        queue._lock.release()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue._changed, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.flush(SOON)
+    monkeypatch.undo()
+    assert not queue._lock._is_owned()
+    assert queue.flush(SOON)
+
+
 def test_a_thread_that_dies_while_someone_flushes_is_replaced_for_him(make_queue, monkeypatch):
     sender = Sender()
     queue = make_queue(sender)

@@ -19,7 +19,7 @@ from cozeloop_lite.local import StandInServer
 from cozeloop_lite.local.tree import render
 from cozeloop_lite.prompt.hub import PromptHub
 from cozeloop_lite.spec import tracespec
-from cozeloop_lite.trace import account, box, encoding, exporter, media, tags, uploads
+from cozeloop_lite.trace import account, box, encoding, exporter, media, tags, uploads, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -184,7 +184,7 @@ def test_every_reason_for_a_loss_is_explained():
 
 def test_times_of_retrying_are_those_of_the_code():
     text = section("When things fail")
-    assert "up to %g s" % exporter.LONGEST_PAUSE in text
+    assert "up to %g s" % verdicts.LONGEST_PAUSE in text
     assert "%d h old" % (exporter.MAX_AGE_SECONDS // 3600) in text
     assert exporter.DOUBTFUL_ATTEMPTS == 3 and "Tried three times" in text
     assert "up to %d times" % uploads.MAX_ATTEMPTS in text

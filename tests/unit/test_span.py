@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import json
+import os
 import pickle
 import threading
 
@@ -533,6 +535,107 @@ def test_services_with_one_rate_agree_about_a_trace(sink):
     by_name = {name: {s["trace_id"] for s in sink.spans if s["span_name"] == name} for name in ("one", "two")}
     assert by_name["one"] == by_name["two"]
     assert 50 < len(by_name["one"]) < 150
+
+
+# -- while a value becomes text -------------------------------------------------------------------------------------
+
+
+class Shown:
+    """A value whose text is what ``show()`` returns."""
+
+    def __init__(self, show):
+        self.show = show
+
+    def __repr__(self):
+        return self.show()
+
+
+def record_input(span, value):
+    span.set_input(value)
+
+
+def record_part_of_input(span, value):
+    span.set_input({"part": [value]})
+
+
+def record_tag(span, value):
+    span.set_tags({"tag": value})
+
+
+def record_part_of_tag(span, value):
+    span.set_tags({"tag": {"part": value}})
+
+
+RECORDED = [record_input, record_part_of_input, record_tag, record_part_of_tag]
+
+
+@pytest.mark.parametrize("record", RECORDED)
+def test_what_shows_a_value_starts_no_span(client, sent, record):
+    def show():
+        record(outer, Shown(lambda: "on the way"))
+        with client.start_span("inner"):
+            client.start_span("innermost", start_new_trace=True).finish()
+        return "shown"
+
+    with client.start_span("outer") as outer:
+        record(outer, Shown(show))
+        client.start_span("next").finish()
+    assert [span["span_name"] for span in sent()] == ["next", "outer"]
+    assert "shown" in str(sent("outer"))
+    assert sent("next")["parent_id"] == outer.span_id
+    assert client.stats()["started"] == 2
+
+
+@pytest.mark.parametrize("record", RECORDED)
+def test_other_threads_start_spans_meanwhile(client, sent, record):
+    shown, go_on = threading.Event(), threading.Event()
+
+    def show():
+        shown.set()
+        assert go_on.wait(20)
+        return "shown"
+
+    thread = threading.Thread(target=lambda: record(client.start_span("slow"), Shown(show)))
+    thread.start()
+    assert shown.wait(20)
+    with client.start_span("root"):
+        client.start_span("child").finish()
+    go_on.set()
+    thread.join()
+    assert [span["span_name"] for span in sent()] == ["child", "root"]
+
+
+@pytest.mark.parametrize("error", [ValueError(), RecursionError(), KeyboardInterrupt(), SystemExit()], ids=repr)
+@pytest.mark.parametrize("record", RECORDED)
+def test_after_a_value_that_cannot_be_shown_spans_are_started_as_before(client, sent, record, error):
+    def show():
+        raise error
+
+    with client.start_span("outer") as outer, contextlib.suppress(KeyboardInterrupt, SystemExit):
+        record(outer, Shown(show))
+    client.start_span("next").finish()
+    assert [span["span_name"] for span in sent()] == ["outer", "next"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("record", RECORDED)
+def test_a_child_that_is_forked_meanwhile_starts_spans(client, record):
+    children = []
+
+    def show():
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if client.start_span("of the child").span_id else 1)
+            finally:
+                os._exit(2)
+        children.append(child)
+        return "shown"
+
+    record(client.start_span("of the parent"), Shown(show))
+    (child,) = children
+    assert os.waitpid(child, 0)[1] == 0
 
 
 # -- the span as an object ------------------------------------------------------------------------------------------
