@@ -127,7 +127,8 @@ def inject(headers: MutableMapping[str, str] | None = None, span: SpanContext | 
         if source is None or not source._trace.id:
             return result
         for name in [name for name in result if str(name).lower() in _WANTED]:
-            del result[name]
+            if name in result:  # of a multidict that has it twice, the first del takes both
+                del result[name]
         parent, items = _parent(source), _items(source._baggage)
         result[COZELOOP_TRACEPARENT] = result[TRACEPARENT] = parent
         if items:

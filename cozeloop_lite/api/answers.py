@@ -71,6 +71,7 @@ _OAUTH_CODES = ("authorization_pending", "slow_down", "access_denied", "expired_
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 _LOG_ID_HEADERS = ("x-tt-logid", "x-log-id")  # hosted, self-hosted (contract backend.md 1.1)
 SHOWN_CHARS = 200  # of an answer that is not JSON
+MAX_OBJECTS = 100_000  # of one answer: what is made of each takes 10 µs and 1 KB, a page of spans has thousands
 MAX_DIGITS = 1000  # of an integer: reading one takes the square of their number before CPython 3.11
 
 
@@ -130,7 +131,7 @@ def error(status: int, code: Any, msg: Any, log_id: str) -> errors.RemoteService
 def parse(text: str) -> Any:
     """What JSON text says; None when it is none. Bounded work, whatever the text."""
     try:
-        return _decoder.decode(text)
+        return (_decoder if text.count("{") <= MAX_OBJECTS else _counting()).decode(text)
     except (ValueError, RecursionError):
         return None
 
@@ -142,6 +143,18 @@ def _integer(digits: str) -> int:
 
 
 _decoder = json.JSONDecoder(parse_int=_integer)  # json.loads would make one each time, which takes longer than its use
+
+
+def _counting() -> json.JSONDecoder:
+    """A decoder that takes no more than ``MAX_OBJECTS``; the texts in an answer may well have more braces."""
+    left = iter(range(MAX_OBJECTS))
+
+    def counted(found: dict[str, Any]) -> dict[str, Any]:
+        if next(left, None) is None:
+            raise ValueError("more than %d objects" % MAX_OBJECTS)
+        return found
+
+    return json.JSONDecoder(parse_int=_integer, object_hook=counted)
 
 
 def document(body: bytes) -> Any:
@@ -206,8 +219,11 @@ def retry_after(value: str | None) -> float | None:
 
 
 def words(text: Any) -> str:
-    """What someone else says, in one line, cut."""
-    return " ".join(str(text or "").split())[:SHOWN_CHARS]
+    """What someone else says, in one line, cut; what would move the cursor of a terminal is escaped."""
+    said = " ".join(str(text or "").split())[:SHOWN_CHARS]
+    if said.isprintable():
+        return said
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in said)
 
 
 def _hint(status: int, code: Any, text: str = "") -> str:

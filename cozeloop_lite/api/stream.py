@@ -39,7 +39,9 @@ def opened(pools: connections.Pools, call: transport.Call, max_answer_bytes: int
         # The platform refuses a token with HTTP 200 and JSON (contract backend.md 7).
         answer = answers.read(response.status, headers, call.hidden(content))
         text = "the answer is %s, not a stream of events" % (kind or "of no content type")
-        raise errors.RemoteServiceError(response.status, answer.get("code"), text, answers.log_id_of(headers))
+        code = answer.get("code")  # of a success: 0, or what is no code at all
+        code = code if isinstance(code, int) else None
+        raise errors.RemoteServiceError(response.status, code, text, answers.log_id_of(headers))
     try:
         raise failure  # here, so that nothing hangs on to it but its cause
     finally:

@@ -184,6 +184,8 @@ class _Callable:
             return self.call
         if name == "__wrapped__":
             return self.source
+        if name == "__mro_entries__" and issubclass(type(self.source), type):  # class Child(the proxy of a class)
+            return lambda bases: (self.source,)
         return getattr(self.source, name)
 
 

@@ -112,6 +112,12 @@ def shown(payload: Any) -> Any:
         # Where version 2 of the HTTP API has them. An answer need not have headers.
         if payload.get("cookies") and ("headers" in payload or "statusCode" in payload):
             made = {**made, "cookies": HIDDEN}
+        if payload.get("authorizationToken"):  # of API Gateway, to an authorizer
+            made = {**made, "authorizationToken": HIDDEN}
+        context = payload.get("requestContext")
+        identity: Any = context.get("identity") if isinstance(context, dict) else None
+        if isinstance(context, dict) and isinstance(identity, dict) and identity.get("apiKey"):  # x-api-key once more
+            made = {**made, "requestContext": {**context, "identity": {**identity, "apiKey": HIDDEN}}}
         return made
     except Exception as problem:  # noqa: BLE001 - a dict that fails when it is looked at
         logger.warn("an event or result is not recorded: %s", values.describe(problem))

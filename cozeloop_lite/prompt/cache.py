@@ -125,14 +125,18 @@ class PromptCache:
         return self._reserve.get(query)
 
     def add_reserve(self, query: Query, entry: Entry) -> None:
-        """Put a copy of times before this process into reserve, the most important ones first.
+        """Put a copy from elsewhere into reserve, the most important ones first.
 
         It finds no place when the reserve is full, and when there is a copy of this process.
         """
         with self._lock:
-            if query not in self._used and query not in self._reserve and len(self._reserve) < self.max_count:
+            known = self._reserve.get(query)
+            if query in self._used or (known is None and len(self._reserve) >= self.max_count):
+                return
+            if known is None or known.source:
                 self._reserve[query] = entry
-                self._reserve.move_to_end(query, last=False)
+                if known is None:
+                    self._reserve.move_to_end(query, last=False)
 
     def queries(self) -> tuple[list[Query], list[Query]]:
         """Of all prompts in use: those the server answered the last time, and those for which it was asked in vain.
@@ -147,7 +151,9 @@ class PromptCache:
     def latest(self) -> list[tuple[Query, Entry]]:
         """As many prompts as may be in use, the most recently used first, then those in reserve."""
         with self._lock:
-            used = list(self._used.items())  # in one step, for get() does without the lock
+            # The keys in one step, for get() does without the lock. Not the items, which are made as they are listed:
+            # that may begin a garbage collection, which may run Python, so that another thread gets its turn.
+            used = [(query, self._used[query]) for query in list(self._used)]
             return (used[::-1] + list(self._reserve.items())[::-1])[: self.max_count]
 
     def _tick(self, query: Query) -> None:

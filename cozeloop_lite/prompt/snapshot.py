@@ -43,6 +43,7 @@ class Snapshot:
         self._cache = cache
         self._loaded = False
         self._unsaved = False
+        self._gone: set[Query] = set()  # what was dropped, and is not to come back from the file
         self._on_fork()
         process.on_fork(self)
 
@@ -59,9 +60,7 @@ class Snapshot:
             return
         with self._lock:
             if not self._loaded:
-                for query, prompt in self._file.read():
-                    self._cache.add_reserve(query, Entry(prompt, SOURCE))
-                self._loaded = True
+                self._read(self._file)
 
     def outdate(self) -> None:
         """The cache has something else now."""
@@ -72,8 +71,15 @@ class Snapshot:
         self.load()  # or it would bring back what is dropped now
         dropped = self._cache.drop(query)
         if dropped:
+            self._gone.add(query)
             self.outdate()
         return dropped
+
+    def _read(self, file: SnapshotFile) -> None:
+        for query, prompt in file.read():
+            if query not in self._gone:
+                self._cache.add_reserve(query, Entry(prompt, SOURCE))
+        self._loaded = True
 
     def save(self) -> None:
         """Write the file, if it is out of date. Never raises."""
@@ -81,7 +87,7 @@ class Snapshot:
             return
         with self._lock:  # whoever exits waits for the thread that writes, which would leave half a file behind
             if self._unsaved:
-                self.load()  # what this process did not use yet must not be lost
+                self._read(self._file)  # what others wrote meanwhile must not be lost, nor be older than they had it
                 self._unsaved = False
                 self._file.write((query, entry.prompt) for query, entry in self._cache.latest())
 

@@ -29,6 +29,7 @@ SPANS_PATH = "/v1/loop/spans/search"
 SPAN_LISTS = ("root_span", "all_span", "llm_span")  # contract backend.md 8.2
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 200  # contract backend.md 8.2
+MAX_EMPTY_PAGES = 100  # in a row, while more is announced
 TRACE_LIMIT = 1000  # spans in one answer, contract backend.md 8.2
 MAX_TRACE_SPANS = 10_000  # that are read of one trace
 LIMITED_SECONDS = 30.0  # that one question waits at most when the platform is asked too fast
@@ -144,6 +145,7 @@ def search_spans(
 
 def _paged(api: ApiClient, body: dict[str, Any], page_size: int) -> Iterator[TraceSpan]:
     token = ""
+    empty = 0
     while True:
         question = {**body, "page_size": page_size}
         if token:
@@ -155,12 +157,16 @@ def _paged(api: ApiClient, body: dict[str, Any], page_size: int) -> Iterator[Tra
                 raise
             page_size = max(1, page_size // 4)
             continue
-        yield from _spans(data)
+        spans = _spans(data)
+        yield from spans
+        empty = 0 if spans else empty + 1
         if not data.get("has_more"):
             return
         next_token = data.get("next_page_token")
         if not isinstance(next_token, str) or next_token in ("", token):
             raise errors.RemoteServiceError(200, 0, "more spans were announced, and no way to them (next_page_token)")
+        if empty > MAX_EMPTY_PAGES:  # who always announces more would be asked for ever
+            raise errors.RemoteServiceError(200, 0, "more spans were announced, and %d pages had none" % empty)
         token = next_token
 
 

@@ -505,6 +505,7 @@ def test_a_timeout_that_is_none_is_an_error_before_anything_is_sent(server, time
         (text_answer("<html>", 200, "text/html"), errors.RemoteServiceError, 200, None),
         (json_answer({"code": 0, "msg": "", "data": {}}), errors.RemoteServiceError, 200, 0),
         (json_answer({"message": "hi"}), errors.RemoteServiceError, 200, None),
+        (json_answer({"code": []}), errors.RemoteServiceError, 200, None),
         (text_answer("", 204), errors.RemoteServiceError, 204, None),
     ],
 )

@@ -211,6 +211,13 @@ def test_what_the_server_says_is_shown_within_bounds_and_on_one_line():
         assert "\r" not in text
 
 
+def test_what_the_server_says_does_not_move_the_cursor_of_a_terminal():
+    body = json.dumps({"code": 5, "msg": "\x1b[2Jno\x9b1m such\u202e prompt: 天气"}).encode()
+    text = str(failure(500, body))
+    assert text.isprintable()
+    assert "\\x1b[2Jno\\x9b1m such\\u202e prompt: 天气" in text
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -250,3 +257,15 @@ def test_a_number_of_a_million_digits_costs_no_time_and_no_code_makes_a_long_mes
     with pytest.raises(errors.RemoteServiceError) as raised:
         answers.read(200, {}, b'{"code":"' + b"9" * 1_000_000 + b'"}')
     assert len(str(raised.value)) < 1000
+
+
+def test_an_answer_of_more_objects_than_there_can_be_is_none():
+    objects = ",".join(["{}"] * answers.MAX_OBJECTS)
+    assert len(answers.parse("[%s]" % objects)) == answers.MAX_OBJECTS
+    assert answers.parse('{"a":[%s]}' % objects) is None
+    assert failure(200, b'{"code":0,"data":[%s]}' % objects.encode()).code is None
+
+
+def test_braces_in_the_texts_of_an_answer_are_no_objects():
+    braces = "{" * 2 * answers.MAX_OBJECTS
+    assert read(200, {"code": 0, "data": {"text": braces, "number": 5}})["data"] == {"text": braces, "number": 5}

@@ -318,6 +318,33 @@ def test_credentials_in_headers_are_not_recorded_and_the_event_is_not_changed(cl
     assert json.loads(span["output"])["body"] == "answered"
 
 
+@pytest.mark.parametrize(
+    ("event", "recorded"),
+    [
+        (
+            {"requestContext": {"identity": {"apiKey": "hush", "sourceIp": "1.2.3.4"}, "stage": "prod"}},
+            {"requestContext": {"identity": {"apiKey": "***", "sourceIp": "1.2.3.4"}, "stage": "prod"}},
+        ),
+        (
+            {"type": "TOKEN", "authorizationToken": "Bearer hush", "methodArn": "arn:aws"},
+            {"type": "TOKEN", "authorizationToken": "***", "methodArn": "arn:aws"},
+        ),
+    ],
+    ids=["key", "authorizer"],
+)
+def test_credentials_that_api_gateway_puts_beside_the_headers_are_not_recorded(client, sink, event, recorded):
+    before = json.dumps(event)
+    assert decorated(event)["seen"] is event
+    assert json.dumps(event) == before
+    assert json.loads(sink.spans[0]["input"]) == recorded
+
+
+@pytest.mark.parametrize("context", [None, "text", {}, {"identity": None}, {"identity": ["apiKey"]}])
+def test_a_request_context_without_a_key_is_recorded_as_it_is(client, sink, context):
+    decorated({"requestContext": context})
+    assert json.loads(sink.spans[0]["input"]) == {"requestContext": context}
+
+
 def test_cookies_of_an_answer_without_headers_are_not_recorded(client, sink):
     @lambda_handler
     def handler(event, context):

@@ -463,6 +463,24 @@ def test_super_and_inheritance(decorator):
     assert type(Derived.make()) is Derived
 
 
+def test_a_class_has_children(decorator):
+    @decorator
+    class Base:
+        kind = "base"
+
+        def __init__(self, name):
+            self.name = name
+
+    class Child(Base):
+        def __init__(self):
+            super().__init__("child")
+
+    child = Child()
+    assert (child.kind, child.name, type(child)) == ("base", "child", Child)
+    assert isinstance(child, Base) and issubclass(Child, Base)
+    assert [cls.__name__ for cls in Child.__mro__] == ["Child", "Base", "object"]
+
+
 def test_abstract_methods_stay_abstract(decorator):
     class Base(ABC):
         @decorator

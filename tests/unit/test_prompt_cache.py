@@ -6,7 +6,9 @@ And: one request for all who ask for the same.
 from __future__ import annotations
 
 import copy
+import gc
 import inspect
+import itertools
 import os
 import sys
 import threading
@@ -93,6 +95,14 @@ def test_a_copy_from_elsewhere_never_takes_the_place_of_a_better_one():
     assert [cache.reserve(query(number)) is not None for number in range(9)] == [True, False, False, True] + [False] * 5
     assert cache.reserve(query(0)).prompt.version == "0"
     assert cache.get(query(1)).prompt.version == "1"
+
+
+def test_a_later_copy_from_elsewhere_takes_the_place_of_an_earlier_one_where_it_was():
+    cache = PromptCache(2)
+    for number in range(2):
+        cache.add_reserve(query(number), entry(str(number), "snapshot"))
+    cache.add_reserve(query(1), entry("new", "snapshot"))
+    assert versions(cache) == ["0", "new"]
 
 
 def test_a_renewed_prompt_takes_the_place_of_the_one_in_use():
@@ -211,6 +221,27 @@ def test_the_latest_are_those_in_use_then_those_in_reserve():
     cache.put(query(1), entry("1"))
     cache.get(query(0))
     assert versions(cache) == ["0", "1", "8"]
+
+
+def test_another_thread_may_have_its_turn_when_listing_begins_a_garbage_collection():
+    """A finalizer runs Python, and there threads change."""
+    cache = filled(100, 100)
+    numbers = itertools.cycle(range(100))
+
+    def other_thread(phase, info):
+        cache.get(query(next(numbers)))
+
+    before = gc.get_threshold()
+    kept = []
+    gc.callbacks.append(other_thread)
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            kept.append([(number, number) for number in range(5000)])  # no tuple is left to be used again
+            assert len(cache.latest()) == 100
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(other_thread)
 
 
 def test_threads_that_put_get_and_drop_at_once_leave_a_sound_cache():

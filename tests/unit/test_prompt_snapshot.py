@@ -362,3 +362,38 @@ def test_it_has_no_more_prompts_than_the_cache(path):
     snapshot.outdate()
     snapshot.save()
     assert [query[0] for query, _ in file_of(path, "owner").read()] == ["new0", "new1", "new2", "new3", "key0"]
+
+
+class Process:
+    """A process with a cache, that writes ``path`` with each prompt it gets."""
+
+    def __init__(self, path):
+        self._cache = PromptCache(5)
+        self.snapshot = Snapshot(path, "owner", self._cache)
+
+    def get(self, key, text):
+        self._cache.put((key, "", ""), Entry(Prompt.from_dict(prompt(key, "0.0.1", text))))
+        self.snapshot.outdate()
+        self.snapshot.save()
+
+
+def test_what_another_process_wrote_meanwhile_is_neither_lost_nor_older_than_it_had_it(path):
+    web, worker = Process(path), Process(path)
+    worker.get("shared", "old")
+    web.get("of the web", "x")
+    worker.get("shared", "new")
+    worker.get("of the worker", "y")
+    web.get("last", "z")
+    texts = {query[0]: text for query, text in read(path, owner="owner").items()}
+    assert texts == {"shared": "new", "of the web": "x", "of the worker": "y", "last": "z"}
+
+
+def test_what_was_dropped_does_not_come_back_from_the_file(path):
+    Process(path).get("deleted", "old")
+    process = Process(path)
+    process.get("kept", "x")
+    assert process.snapshot.drop(("deleted", "", "")) is True
+    process.snapshot.save()
+    assert list(read(path, owner="owner")) == [("kept", "", "")]
+    process.get("more", "y")
+    assert sorted(key for key, _, _ in read(path, owner="owner")) == ["kept", "more"]

@@ -58,6 +58,20 @@ def test_old_headers_are_replaced_in_any_case(span):
     assert inject(dict(old)) == inject()
 
 
+class MultiDict(dict):
+    """As one of multidict 6 goes: a name may come twice, and ``del`` takes all that it has."""
+
+    def __iter__(self):
+        for name in super().__iter__():
+            yield from [name] * (2 if name == "baggage" else 1)
+
+
+def test_headers_that_have_a_name_twice_are_replaced(span):
+    headers = inject(MultiDict({"baggage": "old=1", "Accept": "*/*"}))
+    assert ids(extract(headers)) == ids(span)
+    assert dict(headers) == {"Accept": "*/*", **inject()}
+
+
 def test_without_a_span_nothing_is_written():
     assert inject({"traceparent": "theirs"}) == {"traceparent": "theirs"}
     assert inject() == {}

@@ -282,6 +282,20 @@ def test_an_empty_page_is_not_the_end_while_more_is_announced():
     assert numbers_of(search_spans(Api(page(token="a"), page(1)), "7")) == [1]
 
 
+def test_a_server_that_announces_more_for_ever_and_sends_nothing_is_not_asked_for_ever():
+    api = Api(*[page(token=str(number)) for number in range(2 * search.MAX_EMPTY_PAGES)])
+    with pytest.raises(RemoteServiceError, match="pages had none"):
+        next(search_spans(api, "7"))
+    assert len(api.asked) == search.MAX_EMPTY_PAGES + 1
+
+
+def test_spans_that_come_now_and_then_are_waited_for(monkeypatch):
+    monkeypatch.setattr(search, "MAX_EMPTY_PAGES", 2)
+    empty = [page(token=str(number)) for number in range(6)]
+    spans = search_spans(Api(*empty[:2], page(9, token="a"), *empty[2:4], page(8, token="b"), *empty[4:], page(7)), "7")
+    assert numbers_of(spans) == [9, 8, 7]
+
+
 @pytest.mark.parametrize("token", ["a", "", None, 5])
 def test_a_server_that_leads_in_a_circle_is_not_followed(token):
     again = page(8, token="a")
