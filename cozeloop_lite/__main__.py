@@ -7,8 +7,10 @@ one who has, and whose spans do not arrive: what is wrong. After an outage: what
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
+import queue
 import signal
 import sys
 import threading
@@ -18,6 +20,8 @@ from typing import TYPE_CHECKING
 from . import __version__, replay
 from .check import command
 from .local import StandInServer, sqlite_reasons, traces_command
+from .local.api import MAX_SPANS
+from .local.archive import Archive
 from .local.binding import quote as quote_name
 from .local.store import DEFAULT_DB
 from .local.traces_command import QUIET_SECONDS, positive, reason
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 DEFAULT_MB = 1024  # of spans and files
 DEFAULT_PORT = 8888  # of the self-hosted platform, contract backend.md 1.1
 _TICK_SECONDS = 0.2
+_MAX_WAITING = 1000  # texts that nobody has read
+_CLOSE_SECONDS = 1.0
 _MAX_KEYS = 10  # of prompts, in the greeting
 
 _INTERRUPTED = 130  # the exit code of what Ctrl-C ended, as shells have it
@@ -55,6 +61,7 @@ environment variables, which programs with this package read as well:
   COZELOOP_JWT_OAUTH_PUBLIC_KEY_ID the fingerprint of its public key
   COZELOOP_REQUEST_TIMEOUT         milliseconds that a request may take (default: 3000)
   COZELOOP_SPOOL_DIR               where spans wait that could not be delivered (spool_dir)
+  COZELOOP_SCENE                   the scene of spans that name none (default: custom)
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE   as for other programs
   NO_COLOR                         if set, nothing is coloured
 
@@ -89,6 +96,9 @@ its "reply", else the last message of the user. A file that changes is read agai
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this, as some schedulers and pythonw do
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without box characters shows "?" instead of failing
@@ -99,6 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return 0  # whoever reads the output, such as head, has seen enough
+    except OSError as error:  # of stdout; what else can fail, the commands tell themselves
+        _forget_stdout()
+        return fail(f"cannot write the output: {reason(error)}")
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
@@ -193,6 +206,7 @@ def _serve(arguments: argparse.Namespace) -> int:
                 trees.draw(QUIET_SECONDS)
         if trees is not None:
             trees.draw(0)
+    output.close()
     return 0
 
 
@@ -219,19 +233,35 @@ def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]
 
 
 class _Output:
-    """Whole lines on stdout, from several threads, until a signal comes or nobody reads them any more."""
+    """Whole lines on stdout, from several threads, until a signal comes or nobody reads them any more.
+
+    A thread of its own writes them: who stops reading a pipe, and leaves it open, must not hold up the server.
+    """
 
     def __init__(self) -> None:
         self.stopped = False  # not an Event: a signal handler must not wait for a lock its own thread may hold
-        self._lock = threading.Lock()
+        self._texts: queue.Queue[str | None] = queue.Queue(_MAX_WAITING)
+        self._thread = threading.Thread(target=self._print, daemon=True)
+        self._thread.start()
 
     def write(self, *lines: str) -> None:
-        with self._lock:
+        with contextlib.suppress(queue.Full):
+            self._texts.put_nowait("\n".join(lines))
+
+    def close(self) -> None:
+        """Write what is left, if somebody reads it."""
+        with contextlib.suppress(queue.Full):
+            self._texts.put_nowait(None)
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _print(self) -> None:
+        for text in iter(self._texts.get, None):
             try:
-                print("\n".join(lines), flush=True)
+                print(text, flush=True)
             except OSError:
                 _forget_stdout()
                 self.stopped = True
+                return
 
     def stop(self, *_: object) -> None:
         """End the server; a signal handler."""
@@ -249,6 +279,7 @@ class _Trees:
 
     def __init__(self, store: Store, output: _Output) -> None:
         self._store = store
+        self._archive = Archive(store)
         self._output = output
         self._change = store.last_change()
         self._restless: dict[str, float] = {}  # trace id -> when spans of it arrived last, in that order
@@ -262,7 +293,8 @@ class _Trees:
         for trace_id, since in list(self._restless.items()):
             if now - since < quiet_seconds:
                 continue
-            spans = self._store.spans(trace_id)
+            found = self._archive.trace(trace_id, MAX_SPANS)  # without inputs and outputs, which may be gigabytes
+            spans = found["spans"] if found else []  # none: it has been forgotten
             if has_root(spans) or now - since >= quiet_seconds * _ROOTLESS:
                 del self._restless[trace_id]  # it comes back with its next span
                 self._output.write(*render(spans, color=has_colors()))

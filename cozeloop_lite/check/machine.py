@@ -58,10 +58,14 @@ def folders(spool_dir: str, snapshot: str) -> Step:
     """Whether what is to be kept in files can be written. ``""`` where nothing is."""
     wanted = [("spool_dir (%s)" % config.ENV_SPOOL_DIR, spool_dir, spool_dir)]
     wanted.append(("prompt_snapshot", snapshot, os.path.dirname(snapshot)))
+    from ..trace.spool import has_locks
+
     said = []
     for name, path, folder in wanted:
         if path:
             fault = _folder_fault(folder)
+            if not fault and path == spool_dir and not has_locks():
+                fault = "this system lacks flock, which spool_dir needs"
             if not fault and path == snapshot and os.path.isdir(path):
                 fault = "it is a folder, not a file"
             if fault:

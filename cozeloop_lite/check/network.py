@@ -11,7 +11,7 @@ import threading
 from time import monotonic, time
 from typing import Any
 
-from .. import config, process
+from .. import process
 from . import failures, verdicts
 from .machine import Hop
 from .report import FAILED, OK, SKIPPED, WARNING, Step
@@ -118,6 +118,8 @@ def ask(pool: Any, url: str, headers: dict[str, str], seconds: float) -> tuple[A
         urllib3.exceptions.HTTPError, OSError, ValueError: no answer arrived.
     """
     with process.loading():
+        import urllib3
+
         from ..api import body, connections
 
     end = monotonic() + seconds
@@ -125,10 +127,10 @@ def ask(pool: Any, url: str, headers: dict[str, str], seconds: float) -> tuple[A
     with connections.Deadline(end):
         response = pool.urlopen(
             "POST",
-            url + config.INGEST_PATH,
+            url,
             body=PROBE,
             headers={**headers, "Content-Type": "application/json"},
-            timeout=seconds,
+            timeout=urllib3.Timeout(total=seconds),
             retries=False,
             redirect=False,
             preload_content=False,

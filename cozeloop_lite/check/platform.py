@@ -37,7 +37,7 @@ class Access(NamedTuple):
     of_workspace: bool = False
 
 
-def ask_access(api: ApiClient, workspace_id: str, ahead: float, seconds: float) -> Access:
+def ask_access(api: ApiClient, workspace_id: str, ingest_path: str, ahead: float, seconds: float) -> Access:
     """Ask something that only a known token, and only a member of the workspace (if any is given), is answered.
 
     ``ahead``: seconds by which this machine's clock is; the platform refuses times in the future.
@@ -47,7 +47,7 @@ def ask_access(api: ApiClient, workspace_id: str, ahead: float, seconds: float) 
         error = _refusal(api, TRACE_PATH, _search(workspace_id, trace_id, ahead), seconds)
         if not _no_such_path(error):
             return Access(error, True)
-    error = _refusal(api, config.INGEST_PATH, {"spans": []}, seconds)
+    error = _refusal(api, ingest_path, {"spans": []}, seconds)
     return Access(None if getattr(error, "code", None) == _NO_SPANS else error)
 
 

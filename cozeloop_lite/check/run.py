@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 from .. import config
 from . import failures, machine, network, platform, settings, verdicts
-from .report import FAILED, SKIPPED, WARNING, Report, Step
+from .report import FAILED, OK, SKIPPED, WARNING, Report, Step
 
 if TYPE_CHECKING:
     from ..api.client import ApiClient
 
 STEP_SECONDS = 5.0
+_HIDDEN = "is the matter of http_client: part of the step 'platform'"
 STEPS_IN_ALL = 6  # a check takes at most so many times the seconds of one step
 
 
@@ -52,6 +53,7 @@ class Run:
         self.host = urlsplit(self.url).hostname or ""
         self.pool: Any = None
         self.hop = machine.Hop("", 0, "")
+        self.hidden = False  # whether the way to the platform is: an httpx.Client does not tell its proxies
         self.addresses: list[Any] = []
         self.ahead = float("nan")
         self.access: platform.Access = platform.Access()
@@ -91,19 +93,26 @@ def _proxy(run: Run) -> Step:
 
     pools = run.api._open_pools() if run.api is not None else connections.Pools()
     step, run.pool, run.hop = machine.proxy(pools, run.url)
-    return step
+    run.hidden = step.status == OK and not hasattr(run.pool, "connection_from_url")
+    return step._replace(status=SKIPPED, seen=_HIDDEN) if run.hidden else step
 
 
 def _resolution(run: Run) -> Step:
+    if run.hidden:
+        return Step("name resolution", SKIPPED, _HIDDEN)
     step, run.addresses = network.resolve(run.hop, run.left())
     return step
 
 
 def _connection(run: Run) -> Step:
+    if run.hidden:
+        return Step("connection", SKIPPED, _HIDDEN)
     return network.connect(run.addresses, run.hop, run.left())
 
 
 def _tls(run: Run) -> Step:
+    if run.hidden:
+        return Step("TLS", SKIPPED, _HIDDEN)
     if run.hop.is_proxy:
         return Step("TLS", SKIPPED, "goes through the proxy: part of the next step")
     return network.tls(run.pool, run.url, run.hop, run.left())
@@ -115,7 +124,8 @@ def _platform(run: Run) -> Step:
     seconds = run.left()
     headers = run.api._headers if run.api is not None else message.identity()
     try:
-        answer, run.ahead = network.ask(run.pool, run.url, {**headers, **message.lane()}, seconds)
+        url = run.url + run.subject.ingest_path
+        answer, run.ahead = network.ask(run.pool, url, {**headers, **message.lane()}, seconds)
     except transport.FAILURES as problem:
         return Step("platform", FAILED, *network.no_answer(problem, run.url, run.host, run.hop, seconds))
     if run.hop.is_proxy and answer.status == 407:
@@ -131,7 +141,7 @@ def _clock(run: Run) -> Step:
 
 def _token_accepted(run: Run) -> Step:
     workspace_id = "" if "workspace" in run.blocked else run.subject.workspace_id
-    run.access = platform.ask_access(run.api, workspace_id, run.ahead, run.left())
+    run.access = platform.ask_access(run.api, workspace_id, run.subject.ingest_path, run.ahead, run.left())
     return platform.token_accepted(run.access, lambda: _token_advice(run))
 
 

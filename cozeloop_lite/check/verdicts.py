@@ -163,6 +163,9 @@ def refusal(problem: errors.LoopError) -> tuple[str, str]:
         return seen, "Look for the log id in the log of the platform; a gateway must pass the header Authorization on."
     if isinstance(problem, errors.RateLimitError):
         return "the platform is asked too often: " + said, "No setting is wrong. Wait, and check again."
+    if isinstance(problem, errors.PermissionDeniedError) and problem.code is None:
+        seen = "a gateway before the platform does not let the request through: " + said
+        return seen, "If it asks for more than the platform does, its headers go into new_client(headers=...)."
     if isinstance(problem, errors.PermissionDeniedError):
         seen = "the owner of the token may not use this workspace (%s): %s" % (WORKSPACE, said)
         return seen, "Set %s to a workspace of yours, or %s to a token of a member of it." % (WORKSPACE, TOKEN)

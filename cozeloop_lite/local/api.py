@@ -245,8 +245,8 @@ def _version(document: Document, version: Version) -> dict[str, Any]:
         "version": version.number,
         "labels": sorted(label for label, number in document.labels.items() if number == version.number),
         "template_type": template.get("template_type"),
-        "messages": template.get("messages") or [],
-        "variables": template.get("variable_defs") or [],
+        "messages": [message for message in template.get("messages") or [] if message],  # there may be null
+        "variables": [declared for declared in template.get("variable_defs") or [] if declared],
         "tools": version.fields.get("tools") or [],
         "llm_config": version.fields.get("llm_config") or {},
     }

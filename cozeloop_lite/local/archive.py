@@ -6,7 +6,6 @@ Each method but a search of texts sees one state of the database, and its work i
 from __future__ import annotations
 
 import json
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from .files import links
@@ -60,7 +59,6 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._name = secrets.token_hex(4)  # a number of changes says nothing about another database
 
     def page(self, wanted: Wanted, before: int | None, limit: int) -> dict[str, Any]:
         """One page of traces. ``since`` is of before it: what comes while texts are searched is told of again."""
@@ -74,14 +72,14 @@ class Archive:
         name, _, number = since.partition("-")
         with self._store.reading() as connection:
             now = self._since(connection)
-            known = name == self._name and number.isascii() and number.isdecimal() and len(number) < 19
+            known = name == self._store.name and number.isascii() and number.isdecimal() and len(number) < 19
             which = "WHERE changed > ? ORDER BY changed, number LIMIT ?"
             traces = summaries(connection, which, (int(number), MAX_CHANGES + 1)) if known else []
         reset = not known or len(traces) > MAX_CHANGES
         return {"since": now, "reset": reset, "traces": [] if reset else traces}
 
     def _since(self, connection: sqlite3.Connection) -> str:
-        return f"{self._name}-{changes(connection)}"
+        return f"{self._store.name}-{changes(connection)}"
 
     def trace(self, trace_id: str, limit: int, *, whole: bool = False) -> dict[str, Any] | None:
         """A trace and its spans, without what is in them or ``whole``; None when there is none."""

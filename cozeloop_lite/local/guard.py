@@ -42,6 +42,7 @@ class Guard:
 
     def __init__(self, address: tuple[str, int], token: str | None) -> None:
         self._host, port = address
+        token = token or None  # an empty one, of a variable that is not set, would be everybody's
         self.token = secrets.token_urlsafe(24) if token is None and self._host not in LOOPBACK else token
         self._cookie = f"cozeloop_{port}"  # browsers send the cookies of all ports of a host to each of them
 

@@ -94,7 +94,7 @@ class SearchEndpoints:
         """One page of the spans that match filters, the latest first."""
         with self._answering:
             request = self._admitted(SPANS, content_type, body)
-            page_size = request.get("page_size", PAGE_SIZE)
+            page_size = request.get("page_size", 0) or PAGE_SIZE
             if not 0 <= page_size <= MAX_PAGE_SIZE:
                 raise invalid_trace_param("invalid limit")
             if len(request.get("order_bys", ())) > 1:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from . import api, codes, rules
+from . import api, codes, rules, sqlite_reasons
 from .answers import Answer, json_answer, phrase, text_answer
 from .binding import is_number, quote
 from .codes import Refusal
@@ -85,7 +85,7 @@ class StandInServer:
         prompt = PromptEndpoints(self.prompts, workspace_id, self._say)
         search = SearchEndpoints(self.store, workspace_id, search_qps, self._say)
         self._feedback = FeedbackEndpoints(self.store, workspace_id, self._say)
-        about = {"url": self.url, "db": db, "keep_days": keep_days, "keep_mb": keep_mb}
+        about = {"url": self.url, "db": str(db), "keep_days": keep_days, "keep_mb": keep_mb}
         self._api = api.Api(self.store, self.prompts, about)
         self._routes: dict[str, Callable[[str, bytes], Answer]] = {
             "/v1/loop/traces/ingest": self._ingest,
@@ -189,7 +189,7 @@ class StandInServer:
 
     def panic(self, error: Exception) -> Answer:
         """The platform's answer when a handler fails, contract 1.2."""
-        self._say(f"internal error: {type(error).__name__}")
+        self._say(f"internal error: {_reason(error)}")
         return json_answer({"code": codes.INTERNAL, "msg": "Service Internal Error"})
 
     def _check_token(self, authorization: str) -> None:
@@ -247,4 +247,12 @@ class StandInServer:
             return self._api.answer(method, path, query, headers.get("Content-Type") or "", body)
         except Exception as error:  # noqa: BLE001 - the platform's answer to this, HTTP 200, is not for pages
             self.panic(error)
-            return json_answer({"error": f"internal error: {type(error).__name__}"}, 500)
+            return json_answer({"error": f"internal error: {_reason(error)}"}, 500)
+
+
+def _reason(error: Exception) -> str:
+    """What failed; of the database also why, such as a full disk. The messages of others may quote a request."""
+    import sqlite3
+
+    name = type(error).__name__
+    return f"{name}: {sqlite_reasons.reason(error)}" if isinstance(error, sqlite3.Error) else name

@@ -79,17 +79,22 @@ class SpanReader:
             with self._changed:
                 rows = self._connection.execute(query, values).fetchall()
             for _, _, found in rows:
-                yield self._shown(found)
+                shown = self._shown(found)
+                if shown is not None:
+                    yield shown
             if len(rows) < _CHUNK:
                 return
             start, span_id, row_id = rows[-1]
 
-    def _shown(self, row_id: int) -> StoredSpan:
+    def _shown(self, row_id: int) -> StoredSpan | None:
+        """One span; None when it has been forgotten since its row was looked up (see ``retention``)."""
         query = "SELECT span, length(CAST(span AS BLOB)) FROM spans WHERE id = ?"
         with self._changed:
-            text, size = self._connection.execute(query, (row_id,)).fetchone()
-            fields = json.loads(text)
-            return StoredSpan(fields, size, self.feedback.of(row_id, fields))
+            row = self._connection.execute(query, (row_id,)).fetchone()
+            if row is None:
+                return None
+            fields = json.loads(row[0])
+            return StoredSpan(fields, row[1], self.feedback.of(row_id, fields))
 
     def traces(self, limit: int = 50) -> list[dict[str, Any]]:
         """One summary a trace, as ``local/api.py`` describes it; the most recently changed first."""

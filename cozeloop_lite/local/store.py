@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -89,8 +90,6 @@ class Store(SpanReader):
         keep_days: float | None = None,
         keep_mb: float | None = None,
     ) -> None:
-        import sqlite3
-
         self.db = db
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[_Batch] = deque()
@@ -101,18 +100,44 @@ class Store(SpanReader):
             self._target = Path(db).resolve().as_uri() + "?mode=ro"
         elif db not in _IN_MEMORY:
             self._target = os.path.abspath(db)  # it is opened again and again, and the program may change its folder
+        self._keep = (keep_days, keep_mb)
+        self._open()
+
+    def _open(self) -> None:
+        import sqlite3
+
+        self._is_file = not self._read_only and self.db not in _IN_MEMORY
+        if self._is_file:
             _create(self._target)
         # Immediate: a transaction that reads before it writes would be refused where another process wrote meanwhile.
         self._connection = sqlite3.connect(
-            self._target, uri=read_only, check_same_thread=False, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE"
+            self._target,
+            uri=self._read_only,
+            check_same_thread=False,
+            timeout=BUSY_SECONDS,
+            isolation_level="IMMEDIATE",
         )
         self.feedback = FeedbackTable(self._connection, self._changed)
-        self._retention = Retention(self._connection, keep_days, keep_mb)
+        self._retention = Retention(self._connection, *self._keep)
         try:
             self._prepare()
         except sqlite3.Error:
             self._connection.close()
             raise
+        self.name = secrets.token_hex(4)  # a number of changes says nothing about another database
+        self._opened = os.stat(self._target) if self._is_file else None
+
+    def _is_gone(self) -> bool:
+        """Whether somebody has removed the file, to begin anew: what is written to it now, nobody would find."""
+        try:
+            return self._opened is not None and not os.path.samestat(os.stat(self._target), self._opened)
+        except OSError:
+            return True
+
+    def _open_again_if_gone(self) -> None:
+        if self._is_gone():
+            self._connection.close()  # first: sqlite removes the files beside it, by their names
+            self._open()
 
     def _prepare(self) -> None:
         if self._read_only:
@@ -133,6 +158,9 @@ class Store(SpanReader):
             with self._changed:
                 yield self._connection
             return
+        if self._is_gone():
+            with self._changed:
+                self._open_again_if_gone()
         connection = sqlite3.connect(self._target, uri=self._read_only, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only = 1")
@@ -238,6 +266,7 @@ class Store(SpanReader):
     def _writing(self) -> Iterator[None]:
         """One transaction, with the counts in it; if it fails, the counts are what they were before, too."""
         counts = dict(self._counts)
+        self._open_again_if_gone()
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")

@@ -123,11 +123,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(found: Any, arguments: argparse.Namespace) -> None:
     if arguments.json:
         shown = found["spans"] if arguments.trace_id else found
-        _print_lines([json.dumps(shown, ensure_ascii=False, indent=2)])
+        _print_lines([_json(shown, 2)])
     elif arguments.trace_id:
         _print_lines(render(found["spans"], color=has_colors(), bars=BAR_WIDTH))
     else:
         _print_lines(render_list(found, color=has_colors()) if found else ["no traces yet"])
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON for a program: what stdout has no characters for is escaped; as "?" it would be another text."""
+    knows_all = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not knows_all, indent=indent)
 
 
 def _print_lines(lines: Any) -> None:
@@ -184,7 +190,7 @@ def _changes(source: _File | _Server, since: str, recent: int) -> dict[str, Any]
 
 def _print_one(trace: Any, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        _print_lines([json.dumps(trace, ensure_ascii=False)])
+        _print_lines([_json(trace)])
     else:
         _print_lines(render_list([trace], color=has_colors()))
 

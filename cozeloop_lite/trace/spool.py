@@ -83,7 +83,7 @@ class Spool:
     """
 
     def __init__(self, folder: str, destination: str, max_bytes: int, machine: Machine = REAL) -> None:
-        if fcntl is None:
+        if not has_locks():
             raise errors.InvalidParamError("spool_dir (COZELOOP_SPOOL_DIR) needs flock, which this system lacks")
         self._folder = folder
         self._prefix = "cozeloop-%s-" % hashlib.sha256(destination.encode("utf-8", "replace")).hexdigest()[:16]
@@ -130,7 +130,7 @@ class Spool:
             other.close()
 
     def _write(self, data: bytes) -> bool:
-        begins = self._fd is None or self._written + len(data) > MAX_FILE_BYTES
+        begins = self._is_gone() or self._written + len(data) > MAX_FILE_BYTES
         if begins and self._machine.monotonic() < self._broken_until:
             return False
         try:
@@ -147,6 +147,12 @@ class Spool:
         if begins:  # to look through the folder for every span would take the time that there is at the end
             self._broken_until = self._machine.monotonic() + BROKEN_SECONDS
         return False
+
+    def _is_gone(self) -> bool:
+        """Whether no file is open, or one that has been removed: nobody would find what is written to it."""
+        with contextlib.suppress(OSError):
+            return self._fd is None or os.fstat(self._fd).st_nlink == 0
+        return True
 
     def _open(self) -> None:
         self._close()
@@ -217,6 +223,11 @@ class Spool:
             named = (entry for entry in itertools.islice(entries, 10 * MAX_FILES) if entry.name.startswith(prefix))
             ours = (entry.path for entry in named if entry.is_file(follow_symlinks=False))
             yield from itertools.islice(ours, MAX_FILES)
+
+
+def has_locks() -> bool:
+    """Whether this system has what a spool needs."""
+    return fcntl is not None
 
 
 def destination(base_url: str, workspace_id: str) -> str:

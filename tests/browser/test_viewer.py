@@ -92,6 +92,24 @@ def test_typing_searches_and_the_address_says_what_for(browser, server):
     assert browser.driver.current_url.endswith("#/?q=pear")
 
 
+CLEAR = "document.querySelector('form.filters > button[type=button]').click();"
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_was_searched_for_can_be_cleared(browser, server, at_once):
+    ingest(server, [span(0, trace_id="1" * 32, span_name="apple"), span(1, trace_id="2" * 32, span_name="pear")])
+    browser.open(server.url + "/#/")
+    browser.wait("return document.querySelectorAll('.list .row').length === 2")
+    if not at_once:
+        browser.element("input[name=q]").send_keys("pear")
+        browser.wait("return document.querySelectorAll('.list .row').length === 1")
+    tag = "const tag = document.querySelector('[name=tag]'); tag.value = 'unfinished';"
+    browser.run(tag + "tag.dispatchEvent(new Event('input', { bubbles: true }));" + CLEAR)
+    browser.wait("return document.querySelectorAll('.list .row').length === 2")
+    assert browser.run("return [...document.querySelectorAll('input')].map((field) => field.value).join('')") == ""
+    assert browser.driver.current_url.endswith("#/")
+
+
 def test_the_list_is_walked_by_keyboard(browser, journey):
     server, trace_id = journey
     browser.open(server.url)

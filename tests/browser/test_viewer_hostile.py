@@ -10,7 +10,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 from cozeloop_lite.local.export import export
 
-from .driven import find, ingest, open_trace, read, span
+from .driven import CHOOSE, find, ingest, open_trace, read, span
 from .payloads import PAYLOADS
 
 pytestmark = [
@@ -113,6 +113,64 @@ def test_no_payload_runs_in_a_trace_or_the_list(browser, server):
         "  await new Promise(requestAnimationFrame);"
         "}"
     )
+
+
+HUGE = 2**70  # no number of JavaScript: the pages keep it as a BigInt
+OWN = {"toString": 1, "valueOf": 2}  # an object that is no text, and cannot be made one
+
+
+def part(kind, **fields):
+    return {"role": "user", "content": [{"type": kind, kind: {"url": "https://x.invalid/y", **fields}}]}
+
+
+def calls(*tool_calls):
+    return {"role": "assistant", "content": None, "tool_calls": list(tool_calls)}
+
+
+ODD = {
+    "a name of an image that is a number": part("image_url", name=123),
+    "a name of a file that is an object": part("file_url", name={"a": 1}),
+    "a name of a file that is a list": part("file_url", name=["a"]),
+    "a name of a file that is true": part("file", filename=True),
+    "an image that is a number": {"role": "user", "content": [{"type": "x", "image_url": HUGE}]},
+    "an address that is an object": part("image_url", url=OWN),
+    "parts of all kinds": {"role": "user", "parts": [1, None, [], {}, "s", HUGE, {"type": "text", "text": 5}]},
+    "a role that is an object": {"role": OWN, "content": "x"},
+    "a name that is an object": {"role": "user", "content": "x", "name": OWN},
+    "a name that has no prototype": {"role": "user", "content": "x", "name": {"__proto__": None}},
+    "a content that is a number": {"role": "user", "content": HUGE},
+    "a reasoning with a number": {"role": "assistant", "content": "x", "reasoning_content": {"n": HUGE}},
+    "an id of a result that is an object": {"role": "tool", "content": "x", "tool_call_id": OWN},
+    "an id of a call that is an object": calls({"id": OWN, "function": {"name": "f", "arguments": "{}"}}),
+    "a function that is a number": calls({"id": 1, "function": {"name": HUGE, "arguments": HUGE}}),
+    "a function that is an object": calls({"function": {"name": OWN}}),
+    "calls of all kinds": calls(None, 1, "x", [], {"function": 5}, {"function": "f"}, {"function": {"name": ["a"]}}),
+}
+ODD_INPUTS = {
+    **{name: {"messages": [message]} for name, message in ODD.items()},
+    "a reason of the end that is a number": {"choices": [{"finish_reason": HUGE, "message": {"content": "x"}}]},
+    "a reason of the end with a number": {"choices": [{"finish_reason": {"a": HUGE}, "message": {"content": "x"}}]},
+    "names that objects have": {"__proto__": {"role": "user", "content": "x"}, "constructor": 1, "toString": 2},
+    "tools and usage with numbers": {"messages": [{"content": "x"}], "usage": {"a": HUGE}, "tools": [HUGE]},
+    "tools and usage that are numbers": {"messages": [{"content": "x"}], "usage": 5, "tools": 5},
+}
+
+
+def test_messages_of_unexpected_types_are_shown_as_what_they_are(browser, server):
+    fields = [{"span_name": name, "input": json.dumps(value)} for name, value in ODD_INPUTS.items()]
+    ingest(server, [span(number, "0" if number == 0 else 0, **given) for number, given in enumerate(fields)])
+    open_trace(browser, server)
+
+    assert browser.run_async(WALK, len(ODD_INPUTS)) == len(ODD_INPUTS)
+
+    for name, said in [
+        ("a name of an image that is a number", "123"),
+        ("an id of a call that is an object", '{"toString":1,"valueOf":2}'),
+        ("a function that is a number", str(HUGE)),
+    ]:
+        browser.run(CHOOSE, name)
+        browser.wait_text(".details h2", name)
+        browser.wait_text(".details", said)
 
 
 def test_no_payload_runs_in_prompts(browser, server):

@@ -553,6 +553,14 @@ def test_a_token_of_the_hosted_gateway_that_is_invalid(inside, server):
     assert_cause(inside(server.url), "token accepted", "COZELOOP_API_TOKEN", "authentication is invalid")
 
 
+def test_a_gateway_that_refuses_with_words_of_its_own(inside, server):
+    blocked = text_answer("<html>blocked", 403, "text/html")
+    server.default = by_path(search=blocked, ingest=json_answer({"code": 600904002, "msg": "no spans provided"}))
+    result = inside(server.url)
+    assert_cause(result, "token accepted", "a gateway before the platform", "403", "new_client(headers=...)")
+    assert "may not use this workspace" not in json.dumps(result.report)
+
+
 def test_prompts_that_the_token_may_not_read_are_a_warning(inside, server):
     server.default = by_path(mget=json_answer({"code": 600500101, "msg": "no access permission"}))
     result = inside(server.url, send_span=False)
@@ -669,6 +677,34 @@ def test_the_span_of_a_check_goes_where_those_of_the_client_go(server):
     client = new_client(server.url, "7", TOKEN, api_base_path=paths)
     assert check_client(client).ok
     assert [request.path for request in server.requests if request.spans()] == ["/mine"]
+
+
+def test_all_that_a_check_sends_goes_to_the_paths_of_the_client(server):
+    server.default = by_path(ingest=text_answer("404", 404), search=text_answer("404", 404))
+    paths = APIBasePath(trace_span_upload_path="/mine")
+    report = check_client(new_client(server.url, "7", TOKEN, api_base_path=paths))
+    assert report.ok, str(report)
+    probe, *more = [request.json() for request in server.requests if request.path == "/mine"]
+    assert (probe, len(more)) == ({"spans": []}, 2)  # is it the platform, does it know the token, the test span
+    assert INGEST not in [request.path for request in server.requests]
+
+
+def test_a_client_with_an_httpx_client_is_checked_as_far_as_that_tells(platform):
+    httpx = pytest.importorskip("httpx")
+    with httpx.Client(trust_env=False) as carrier:
+        report = check_client(new_client(platform.url, "7", TOKEN, http_client=carrier))
+    assert report.ok, str(report)
+    found = statuses(report)
+    assert {found[name] for name in ("proxy", "name resolution", "connection", "TLS")} == {"skipped"}
+    assert {found[name] for name in ("platform", "token accepted", "test span", "found again")} == {"ok"}
+
+
+def test_a_client_with_an_httpx_client_that_reaches_nobody_is_no_exception():
+    httpx = pytest.importorskip("httpx")
+    with httpx.Client(trust_env=False) as carrier:
+        report = check_client(new_client("http://127.0.0.1:%d" % free_port(), "7", TOKEN, http_client=carrier))
+    assert statuses(report)["platform"] == "failed"
+    assert "the check itself failed" not in str(report)
 
 
 def test_a_client_with_a_pool_whose_proxy_is_down():

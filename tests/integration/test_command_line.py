@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import io
 import json
 import os
 import queue
@@ -13,11 +15,13 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
 import cozeloop_lite
-from cozeloop_lite.local import StandInServer
+from cozeloop_lite import __main__ as command_line
+from cozeloop_lite.local import StandInServer, traces_command
 from support.stand_in import ROOT, TRACE_ID, environment, send, wire_span
 
 
@@ -82,6 +86,21 @@ def serve(tmp_path):
     yield start
     for process in started:
         process.close()
+
+
+@pytest.fixture
+def serve_unread(tmp_path):
+    """The address of a ``serve`` process whose output nobody reads after its greeting, and keeps open."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cozeloop_lite", "serve", "--port", "0"],
+        cwd=str(tmp_path),
+        env=environment(),
+        stdout=subprocess.PIPE,
+    )
+    yield re.search(r"http://[0-9.:]+", process.stdout.readline().decode()).group(0)
+    process.kill()
+    process.wait(10)
+    process.stdout.close()
 
 
 def stored(folder, *spans, db="cozeloop_lite.sqlite3"):
@@ -212,6 +231,43 @@ def test_with_tree_what_is_complete_is_drawn_at_the_end(serve):
     assert "greet  custom" in "".join(server.lines.queue)
 
 
+def test_a_tree_is_drawn_without_what_is_in_the_spans():
+    drawn = []
+    with StandInServer() as server:
+        trees = command_line._Trees(server.store, types.SimpleNamespace(write=lambda *lines: drawn.extend(lines)))
+        send(server.url, wire_span(1, span_name="root"), wire_span(2, span_name="leaf", parent_id=f"{1:016x}"))
+        server.store._connection.execute("UPDATE spans SET span = 'no JSON'")
+
+        trees.draw(0)
+
+    assert [line.split()[1] for line in drawn[1:]] == ["root", "leaf"]
+
+
+def test_serve_answers_when_its_output_is_open_and_nobody_reads_it(serve_unread):
+    spans = [wire_span(number, unknown=1) for number in range(1, 101)]  # a warning each, 8 KB in all
+
+    for _ in range(20):  # more than goes into a pipe
+        assert send(serve_unread, *spans) == 0
+
+
+def test_what_nobody_reads_is_bounded_and_does_not_hold_up_the_end(monkeypatch):
+    read = threading.Event()
+    stuck = types.SimpleNamespace(write=lambda text: read.wait(), flush=lambda: None)
+    monkeypatch.setattr(command_line, "_CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stdout", stuck)
+    output = command_line._Output()
+
+    for _ in range(2 * command_line._MAX_WAITING):
+        output.write("line")
+    output.close()
+
+    assert output._thread.is_alive()
+    assert output._texts.qsize() <= command_line._MAX_WAITING
+    read.set()
+    output._texts.put(None, timeout=10)
+    output._thread.join(10)
+
+
 def test_serve_ends_when_nobody_reads_its_output(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "cozeloop_lite", "serve", "--port", "0"],
@@ -270,6 +326,26 @@ def test_json_is_printed_for_programs(tmp_path):
 
     assert (summary["trace_id"], summary["spans"], summary["dropped"]) == (TRACE_ID, 1, 1)
     assert (span["span_name"], span["dropped"], len(span["warnings"])) == ("greet", True, 1)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_json_says_the_same_whatever_the_terminal_can_show(tmp_path, encoding):
+    stored(tmp_path, wire_span(span_name="名字 ✓", output="é"))
+
+    (summary,) = json.loads(run(tmp_path, "traces", "--json", PYTHONIOENCODING=encoding).stdout)
+    (span,) = json.loads(run(tmp_path, "traces", TRACE_ID, "--json", PYTHONIOENCODING=encoding).stdout)
+
+    assert (summary["name"], span["span_name"], span["output"]) == ("名字 ✓", "名字 ✓", "é")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_line_of_json_says_the_same_whatever_the_terminal_can_show(monkeypatch, encoding):
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding, errors="replace"))
+
+    traces_command._print_one({"name": "名字"}, argparse.Namespace(json=True))
+
+    assert json.loads(printed.getvalue().decode(encoding)) == {"name": "名字"}
 
 
 def test_a_running_server_is_asked_with_the_token_of_the_environment(tmp_path):
@@ -343,6 +419,35 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, count):
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(10) == 0
+
+
+# --- stdout and stderr ---
+
+
+def redirected(folder, redirections, *arguments, **variables):
+    script = 'exec "$0" "$@" ' + redirections
+    command = ["sh", "-c", script, sys.executable, "-m", "cozeloop_lite", *arguments]
+    settings = environment(**variables)
+    return subprocess.run(command, cwd=str(folder), env=settings, capture_output=True, encoding="utf-8", timeout=30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sh")
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_reason_to_fail(tmp_path, redirections):
+    (tmp_path / "spool").mkdir()
+    settings = {"COZELOOP_WORKSPACE_ID": "1", "COZELOOP_API_TOKEN": "t"}
+
+    result = redirected(tmp_path, redirections, "replay", "spool", **settings)
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full")
+def test_output_that_cannot_be_written_is_a_clear_error(tmp_path):
+    result = redirected(tmp_path, ">/dev/full", "check", "--api-base-url", "localhost")
+
+    assert result.returncode == 1
+    assert result.stderr == "cozeloop_lite: cannot write the output: No space left on device\n"
 
 
 # --- help ---

@@ -431,6 +431,16 @@ def test_prompts_are_listed_and_shown(prompts):
     assert [variable["key"] for variable in oldest["variables"]] == ["name", "history"]
 
 
+def test_null_in_a_prompt_is_not_shown(one):
+    template = {"messages": [None, {"role": "user", "content": "Hi"}], "variable_defs": [None, {"key": "name"}]}
+    one.server.prompts.put({"prompt_key": "p", "versions": {"0.0.1": {"prompt_template": template}}})
+
+    (shown,) = one.get("/api/prompts/p")["versions"]
+
+    assert [message["content"] for message in shown["messages"]] == ["Hi"]
+    assert [variable["key"] for variable in shown["variables"]] == ["name"]
+
+
 def test_a_prompt_can_be_tried_out(prompts):
     history = [{"role": "assistant", "content": "before"}]
     asked = {"version": "0.0.1", "variables": {"name": "{{name}} Ada", "history": history}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import select
 import socket
 import sqlite3
@@ -171,6 +172,25 @@ def test_a_log_that_fails_costs_no_answer():
 
     with StandInServer(log=broken) as server:
         assert Client(server).ingest(wire_span()) == {"code": 0, "msg": ""}
+
+
+def test_of_an_internal_error_the_reason_is_said_if_it_is_the_database(client, server, lines, monkeypatch):
+    problems = [sqlite3.OperationalError("database or disk is full"), ValueError("of a request")] * 2
+
+    def fails(*args, **kwargs):
+        raise problems.pop(0)
+
+    monkeypatch.setattr(server.store, "add_spans", fails)
+    monkeypatch.setattr(server.store, "reading", fails)
+
+    assert [client.ingest(wire_span())["msg"] for _ in range(2)] == ["Service Internal Error"] * 2
+    answers = [client.request("GET", "/api/traces") for _ in range(2)]
+
+    assert [status for status, _ in answers] == [500, 500]
+    full, other, *again = [line for line in lines if "internal error" in line]
+    assert full.startswith("internal error: OperationalError: the disk is full: make room")
+    assert other == "internal error: ValueError"
+    assert again == [full, other] == [json.loads(body.decode())["error"] for _, body in answers]
 
 
 def test_threads_may_send_at_the_same_time(server):
@@ -467,6 +487,30 @@ def test_spans_and_files_survive_a_restart(tmp_path):
         assert restarted.store.spans() == before
         assert restarted.store.files() == {"7/a.txt": b"hello"}
         assert restarted.store.stats()["requests"] == 2
+
+
+def test_a_path_object_may_name_the_database(tmp_path):
+    with StandInServer(db=tmp_path / "spans.sqlite3") as server:
+        Client(server).ingest(wire_span())
+        assert Client(server).get("/api/status")["db"] == str(tmp_path / "spans.sqlite3")
+    with StandInServer(db=str(tmp_path / "spans.sqlite3")) as server:
+        assert len(server.store.spans()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be removed")
+def test_a_database_that_is_removed_while_the_server_runs_is_begun_anew(tmp_path):
+    with StandInServer(db=str(tmp_path / "spans.sqlite3")) as server:
+        client = Client(server)
+        client.ingest(wire_span(1))
+        since = client.get("/api/traces")["since"]
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+        assert client.ingest(wire_span(1), wire_span(2)) == {"code": 0, "msg": ""}
+
+        assert [trace["spans"] for trace in client.get("/api/traces")["traces"]] == [2]
+        assert client.get("/api/events?since=" + since)["reset"] is True
+        assert client.get("/api/status")["stats"]["spans"] == 2
 
 
 def test_a_stopped_server_answers_no_more_not_even_on_open_connections(server, client):

@@ -17,7 +17,7 @@ import pytest
 from cozeloop_lite import __main__ as command_line
 from cozeloop_lite import new_client, replay
 from cozeloop_lite.trace.spool import Record, Spool
-from support.recording import json_answer, reset
+from support.recording import json_answer, reset, text_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEN = json_answer({"code": 0, "msg": ""})
@@ -96,6 +96,13 @@ def test_what_is_for_another_workspace_stays(server, folder, capfd):
     assert run(capfd, folder)[0] == 0
 
 
+def test_what_was_set_aside_is_for_nobody(folder, capfd):
+    folder.mkdir()
+    (folder / ("cozeloop-%s-1-2-3.aside" % ("0" * 16))).write_bytes(b"")
+    code, out, err = run(capfd, folder)
+    assert (code, out[:15], err) == (0, "nothing to send", "")
+
+
 def test_a_server_that_is_down_leaves_everything_where_it_is(server, folder, capfd, pauses):
     outage(folder, server, 3)
     well, server.default = server.default, reset()
@@ -161,6 +168,58 @@ def test_a_span_that_is_refused_is_counted_as_lost_and_the_others_arrive(server,
     assert pauses == []  # it says nothing about the rest
 
 
+def test_a_server_that_refuses_everything_is_not_given_everything(server, folder, capfd, pauses):
+    """It may be a gateway, or no platform at all: what it says of one span, it says of any."""
+    outage(folder, server, 50)
+    server.default = text_answer("<html>", 400)
+    code, out, err = run(capfd, folder, "--patience", "2")
+    assert code == 1
+    assert out.startswith("sent 0 spans and 0 files; lost: %d, " % replay.MAX_REFUSED)
+    assert "are left in " in out
+    assert "not all could be sent: " in err and "400" in err
+    assert sum(pauses) > 1.9  # it may be over soon
+    server.default = TAKEN
+    del server.requests[:]
+    assert run(capfd, folder)[0] == 0
+    assert len(server.names()) == 50 - replay.MAX_REFUSED
+
+
+def test_a_server_that_refuses_all_files_is_not_given_all_of_them(server, folder, capfd):
+    spool = Spool(str(folder), server.url + " 42", 1 << 20)
+    spool.write([Record("file %d" % number, b"content", int(time.time() * 1e6)) for number in range(10)])
+    spool.close()
+    server.default = text_answer("<html>", 400)
+    code, out, _ = run(capfd, folder, "--patience", "2")
+    assert code == 1
+    assert out.startswith("sent 0 spans and 0 files; lost: %d, " % replay.MAX_REFUSED)
+    server.default = TAKEN
+    said = "sent 0 spans and %d files; nothing is left in %s\n" % (10 - replay.MAX_REFUSED, folder)
+    assert run(capfd, folder)[:2] == (0, said)
+
+
+def test_spans_that_are_taken_do_not_cost_the_files_that_are_all_refused(server, folder, capfd):
+    for number in range(10):
+        spool = Spool(str(folder), server.url + " 42", 1 << 20)
+        now = int(time.time() * 1e6)
+        spool.write([Record("", b"{}", now), Record("file %d" % number, b"content", now)])
+        spool.close()
+    server.default = lambda request: text_answer("<html>", 400) if "upload" in request.path else TAKEN
+    code, out, _ = run(capfd, folder, "--patience", "2")
+    assert code == 1
+    assert out.startswith("sent %d spans and 0 files; lost: %d, " % (10, replay.MAX_REFUSED))
+
+
+def test_that_some_are_refused_does_not_stop_the_others(server, folder, capfd, pauses):
+    outage(folder, server, 20)
+    refusal = json_answer({"code": 600900000, "msg": "bad span"}, status=400)
+    server.default = lambda request: refusal if any(int(s["span_name"]) % 2 for s in request.spans()) else TAKEN
+    code, out, _ = run(capfd, folder)
+    assert code == 1
+    assert out.startswith("sent 10 spans and 0 files; lost: 10, ")
+    assert "nothing is left" in out
+    assert pauses == []
+
+
 def test_spans_that_are_too_old_are_counted_as_lost(server, folder, capfd):
     spool = Spool(str(folder), server.url + " 42", 1 << 20)
     spool.write([Record("", b"{}", int((time.time() - 24 * 3600) * 1e6))])
@@ -213,6 +272,16 @@ def test_the_folder_may_come_from_the_environment(server, folder, capfd, monkeyp
     monkeypatch.setenv("COZELOOP_SPOOL_DIR", str(folder))
     assert command_line.main(["replay"]) == 0
     assert server.names() == ["000"]
+
+
+def test_blanks_around_the_folder_of_the_environment_do_no_harm(server, folder, capfd, monkeypatch):
+    outage(folder, server)
+    monkeypatch.setenv("COZELOOP_SPOOL_DIR", " %s\n" % folder)
+    assert command_line.main(["replay"]) == 0
+    monkeypatch.setenv("COZELOOP_SPOOL_DIR", " ")
+    with pytest.raises(SystemExit):
+        command_line.main(["replay"])
+    assert "name the folder, or set COZELOOP_SPOOL_DIR" in capfd.readouterr().err
 
 
 def started(folder, stderr):

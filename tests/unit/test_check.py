@@ -16,6 +16,7 @@ from cozeloop_lite.check.machine import Hop
 from cozeloop_lite.check.report import FAILED, OK, SKIPPED, WARNING, Report, Step, shown
 from cozeloop_lite.check.run import STEPS, Run, Subject
 from cozeloop_lite.check.verdicts import Answer
+from cozeloop_lite.trace import spool
 
 URL, WORKSPACE, TOKEN = "COZELOOP_API_BASE_URL", "COZELOOP_WORKSPACE_ID", "COZELOOP_API_TOKEN"
 HEX_TOKEN = "0123456789abcdef" * 4
@@ -277,6 +278,13 @@ def test_files_are_written_where_they_can_be(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_spool_needs_locks_and_a_snapshot_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "fcntl", None)
+    step = machine.folders(str(tmp_path), "")
+    assert (step.status, "flock" in step.seen) == (FAILED, True)
+    assert machine.folders("", str(tmp_path / "c.json")).status == OK
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_is_read_only(tmp_path):
     tmp_path.chmod(0o500)
@@ -396,6 +404,11 @@ def test_what_a_refused_question_tells_about_token_and_workspace(error, token, w
     assert platform.token_accepted(access, lambda: "advice").status == token
     if workspace is not None:
         assert platform.workspace_accessible(access, "7").status == workspace
+
+
+def test_a_refusal_that_may_be_of_a_gateway_is_not_laid_to_the_workspace():
+    assert "a gateway" in verdicts.refusal(refused(errors.PermissionDeniedError, None, 403))[0]
+    assert WORKSPACE in verdicts.refusal(refused(errors.PermissionDeniedError, 600900101))[0]
 
 
 def test_a_question_that_was_not_about_the_workspace_tells_nothing_about_it():

@@ -65,6 +65,15 @@ def test_bound_to_all_addresses_it_goes_by_any_address_and_the_name_of_the_machi
     assert not Guard(OPEN, None).is_host(of_host("evil.example:8888"))
 
 
+# --- the token ---
+
+
+def test_on_the_network_an_empty_token_is_replaced_as_if_none_were_given():
+    assert len(Guard(OPEN, "").token) > 20
+    assert Guard(LOCAL, "").token is None
+    assert Guard(OPEN, "t").token == "t"
+
+
 # --- pages ---
 
 

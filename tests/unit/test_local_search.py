@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cozeloop_lite.local import output, span_filters, span_reader
 from cozeloop_lite.local.codes import Refusal
 from cozeloop_lite.local.feedback import Feedback
 from cozeloop_lite.local.rules import Arrival
+from cozeloop_lite.local.search_endpoints import PAGE_SIZE, SearchEndpoints
 from cozeloop_lite.local.span_filters import FORM, predicate
 from cozeloop_lite.local.span_reader import StoredSpan
 from cozeloop_lite.local.store import Store
@@ -484,6 +487,14 @@ def test_spans_that_arrive_during_a_search_do_not_disturb_it(spans):
     assert seen + read(found) == [*[("a", number) for number in range(19, 9, -1)], ("b", 5)]
 
 
+def test_spans_that_are_forgotten_during_a_search_are_left_out(spans):
+    kept = spans(*[("a", number) for number in range(10, 20)])
+    found = kept.newest(0, 9)
+    seen = read([next(found)])
+    kept._connection.execute("DELETE FROM spans WHERE span_id NOT IN ('17', '12')")
+    assert seen + read(found) == [("a", number) for number in (19, 17, 12)]
+
+
 # --- values in text ---------------------------------------------------------------------------------------------------
 
 
@@ -550,6 +561,17 @@ def test_a_span_is_answered_with_times_in_ms_and_tags_as_text():
 
 def answered(detail=True, **changes):
     return output.span_document(StoredSpan({**FIELDS, **changes}, 1000, []), detail=detail)
+
+
+@pytest.mark.parametrize("page_size", [0, None])
+def test_a_page_of_no_size_has_the_usual_one(page_size):
+    store = Store()
+    store.add_spans([Arrival({**FIELDS, "span_id": str(number), "parent_id": "1"}) for number in range(PAGE_SIZE + 1)])
+    asked = {"workspace_id": "7", "start_time": START // 1000, "end_time": START // 1000 + 1, "page_size": page_size}
+    search = SearchEndpoints(store, None, None, lambda line: None)
+    answer = search.spans("application/json", json.dumps({**asked, "span_list_type": "all_span"}).encode())
+    store.close()
+    assert len(json.loads(answer.body.decode())["data"]["spans"]) == PAGE_SIZE
 
 
 def test_what_is_empty_has_no_log_id_and_no_service():

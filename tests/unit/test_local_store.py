@@ -12,6 +12,7 @@ import pytest
 from cozeloop_lite.local import retention, rules, sqlite_reasons, summaries, trace_search
 from cozeloop_lite.local import store as store_module
 from cozeloop_lite.local.archive import Archive
+from cozeloop_lite.local.feedback import Feedback
 from cozeloop_lite.local.rules import Arrival
 from cozeloop_lite.local.store import Store
 from cozeloop_lite.local.trace_search import Wanted
@@ -321,6 +322,38 @@ def test_what_cannot_be_forgotten_now_costs_no_batch(db, always_due):
     store.close()
 
 
+def feedback(number, trace_id, days_ago):
+    micros = int((time.time() - days_ago * 86400) * 1000000)
+    return Feedback("7", trace_id, "", f"key {number}", "string", "x" * 1000000, "", micros, micros)
+
+
+def test_feedback_on_traces_that_are_not_here_is_forgotten_and_pushes_no_trace_out(db, always_due):
+    store = Store(db, keep_mb=2)
+    for number in range(4):
+        store.feedback.put(feedback(number, "a" * 32, days_ago=1))
+
+    for _ in range(4):
+        store.add_spans([arrival(1)])
+
+    assert len(store.spans()) == 1
+    assert 0 < store._connection.execute("SELECT count(*) FROM feedback").fetchone()[0] < 4
+    store.close()
+
+
+def test_feedback_without_its_trace_is_forgotten_when_it_is_too_old_and_that_with_one_is_not(db, always_due):
+    store = Store(db, keep_days=2)
+    store.add_spans([arrival(1)])
+    for number, (trace_id, days_ago) in enumerate([("a" * 32, 2.1), ("a" * 32, 1.9), (TRACE, 2.1)]):
+        store.feedback.put(feedback(number, trace_id, days_ago))
+
+    for _ in range(3):
+        store.tidy()
+
+    left = store._connection.execute("SELECT key FROM feedback ORDER BY key").fetchall()
+    assert left == [("key 1",), ("key 2",)]
+    store.close()
+
+
 def test_without_limits_everything_is_kept(store):
     store.add_spans([arrival(1)])
     received(store, TRACE, 10000)
@@ -423,6 +456,46 @@ def test_a_search_finds_a_span_wherever_it_pauses(store, monkeypatch, step_secon
 
     assert len(Archive(store).page(Wanted(q=f"needle {number}"), None, 50)["traces"]) == 1
     assert Archive(store).page(Wanted(q="needle 99"), None, 50)["traces"] == []
+
+
+# --- a file that is removed ---
+
+
+def remove(db):
+    for name in os.listdir(os.path.dirname(db)):
+        os.unlink(os.path.join(os.path.dirname(db), name))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be removed")
+def test_what_comes_after_the_file_was_removed_is_in_a_new_one(db):
+    store = Store(db)
+    store.add_spans([arrival(1)])
+    store.feedback.put(feedback(1, TRACE, days_ago=0))
+    remove(db)
+
+    store.add_spans([arrival(2), arrival(3)])
+    store.feedback.put(feedback(2, TRACE, days_ago=0))
+
+    assert [span["span_name"] for span in store.spans()] == ["span 2", "span 3"]
+    other = Store(db, read_only=True)
+    assert [span["span_name"] for span in other.spans()] == ["span 2", "span 3"]
+    assert other._connection.execute("SELECT key FROM feedback").fetchall() == [("key 2",)]
+    other.close()
+    store.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be removed")
+def test_who_reads_after_the_file_was_removed_finds_nothing_and_begins_again(db):
+    store = Store(db)
+    archive = Archive(store)
+    store.add_spans([arrival(1)])
+    since = archive.changes("")["since"]
+    remove(db)
+
+    assert archive.page(Wanted(), None, 50)["traces"] == []
+    assert archive.changes(since)["reset"] is True
+    assert os.path.exists(db)
+    store.close()
 
 
 # --- files that cannot be used ---

@@ -307,6 +307,15 @@ def test_a_file_that_another_process_removes_meanwhile_does_no_harm(spool, folde
     assert spool.write(spans(1))
 
 
+def test_what_is_written_after_the_file_was_removed_is_in_a_new_one(spool, folder):
+    assert spool.write(spans(1))
+    os.unlink(files(folder)[0])
+    assert spool.write(spans(2)) and spool.write(spans(3))
+    spool.close()
+    assert len(files(folder)) == 1
+    assert [content for _, content, _ in everything(spool.take())] == [b'{"n":2}', b'{"n":3}']
+
+
 def test_what_is_not_ours_in_the_folder_hides_nothing_of_what_is(folder, monkeypatch):
     monkeypatch.setattr(spool_module, "MAX_FILES", 20)
     os.makedirs(folder)

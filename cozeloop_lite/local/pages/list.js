@@ -67,7 +67,7 @@ class ListView {
     const wide = h("div", { class: "field wide" }, input("q", "search"));
     this.fields = h("form", { class: "filters", role: "search", "aria-label": say("search") }, wide, status,
       h("details", { open: beyond }, h("summary", null, say("more")), h("div", { class: "filters" }, FIELDS.map((name) => input(name, LABELS[name])), input("from", "from", "datetime-local"), input("to", "to", "datetime-local"))),
-      h("button", { type: "submit" }, say("search")), h("button", { type: "button", onclick: () => { location.hash = "#/"; } }, say("clear")));
+      h("button", { type: "submit" }, say("search")), h("button", { type: "button", onclick: () => { this.fields.reset(); this.submit(); } }, say("clear")));
     this.fields.addEventListener("submit", (event) => { event.preventDefault(); this.submit(); });
     this.fields.addEventListener("input", (event) => {
       if (event.target.name === "status") return;

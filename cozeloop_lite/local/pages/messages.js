@@ -1,7 +1,7 @@
 // Inputs and outputs as the conversations they are: roles, parts, images, files, tool calls, reasoning.
 
 import { copyButton, h, isImage, link, longText } from "./dom.js";
-import { exported, parse } from "./api.js";
+import { exported, parse, stringify } from "./api.js";
 import { jsonView } from "./folding.js";
 import { number, say } from "./text.js";
 
@@ -64,8 +64,8 @@ const KNOWN = ["system", "developer", "user", "assistant", "tool", "placeholder"
 
 function messageView(message, files) {
   const role = KNOWN.includes(message.role) ? message.role : "other";
-  const head = h("div", { class: "role" }, message.role || "?", message.name ? ` · ${message.name}` : "",
-    message.tool_call_id ? h("span", { class: "quiet" }, ` ${say("result", message.tool_call_id)}`) : null,
+  const head = h("div", { class: "role" }, message.role || "?", message.name ? ` · ${asText(message.name)}` : "",
+    message.tool_call_id ? h("span", { class: "quiet" }, ` ${say("result", asText(message.tool_call_id))}`) : null,
     typeof message.content === "string" && message.content ? copyButton(message.content, message.role) : null);
   const calls = Array.isArray(message.tool_calls) ? message.tool_calls : message.function_call ? [{ function: message.function_call }] : [];
   return h("li", { class: `message ${role}` }, head,
@@ -74,7 +74,7 @@ function messageView(message, files) {
     calls.map(callView), message.ended ? h("div", { class: "quiet" }, say("finish", asText(message.ended))) : null);
 }
 
-const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const asText = (value) => (typeof value === "string" ? value : stringify(value, 0)); // not String(): an object may have a toString of its own
 
 function content(value, files) {
   if (value === null || value === undefined || value === "") return null;
@@ -89,7 +89,7 @@ function callView(call) {
   try {
     if (typeof given === "string") given = parse(given);
   } catch { /* not JSON: as it is */ }
-  return h("div", { class: "call" }, h("div", { class: "role" }, say("call", asText(called.name || "?")), call && call.id ? h("span", { class: "quiet" }, ` ${call.id}`) : null),
+  return h("div", { class: "call" }, h("div", { class: "role" }, say("call", asText(called.name || "?")), call && call.id ? h("span", { class: "quiet" }, ` ${asText(call.id)}`) : null),
     isObject(given) || Array.isArray(given) ? jsonView(given, asText(called.name || "?")) : content(given));
 }
 
@@ -102,7 +102,7 @@ function partView(part, files) {
   const key = ADDRESSED.find((name) => part[name]);
   const held = key && part[key];
   const address = isObject(held) ? held.url || held.file_data || held.file_id : held;
-  if (typeof address === "string") return fileView(address, isObject(held) ? held.name || held.filename : "", files, key);
+  if (typeof address === "string") return fileView(address, isObject(held) ? asText(held.name || held.filename || "") : "", files, key);
   return jsonView(part, say("chat"));
 }
 
