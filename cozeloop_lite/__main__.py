@@ -235,18 +235,22 @@ def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]
 class _Output:
     """Whole lines on stdout, from several threads, until a signal comes or nobody reads them any more.
 
-    A thread of its own writes them: who stops reading a pipe, and leaves it open, must not hold up the server.
+    A thread of its own writes them: who stops reading a pipe, and leaves it open, must not hold up the server. What he
+    then misses is counted, and said when he goes on.
     """
 
     def __init__(self) -> None:
         self.stopped = False  # not an Event: a signal handler must not wait for a lock its own thread may hold
         self._texts: queue.Queue[str | None] = queue.Queue(_MAX_WAITING)
+        self._left_out = 0
         self._thread = threading.Thread(target=self._print, daemon=True)
         self._thread.start()
 
     def write(self, *lines: str) -> None:
-        with contextlib.suppress(queue.Full):
+        try:
             self._texts.put_nowait("\n".join(lines))
+        except queue.Full:
+            self._left_out += 1
 
     def close(self) -> None:
         """Write what is left, if somebody reads it."""
@@ -256,7 +260,10 @@ class _Output:
 
     def _print(self) -> None:
         for text in iter(self._texts.get, None):
+            left_out, self._left_out = self._left_out, 0
             try:
+                if left_out:
+                    print(f"({left_out} messages left out, since nobody read them)")
                 print(text, flush=True)
             except OSError:
                 _forget_stdout()
@@ -281,11 +288,16 @@ class _Trees:
         self._store = store
         self._archive = Archive(store)
         self._output = output
+        self._database = store.name
         self._change = store.last_change()
         self._restless: dict[str, float] = {}  # trace id -> when spans of it arrived last, in that order
 
     def draw(self, quiet_seconds: float) -> None:
+        import sqlite3
+
         now = time.monotonic()
+        if self._store.name != self._database:  # it was removed; the one in its place counts from 0
+            self._database, self._change = self._store.name, 0
         self._change, changed = self._store.changed_since(self._change)
         for trace_id in changed:
             self._restless.pop(trace_id, None)
@@ -293,7 +305,10 @@ class _Trees:
         for trace_id, since in list(self._restless.items()):
             if now - since < quiet_seconds:
                 continue
-            found = self._archive.trace(trace_id, MAX_SPANS)  # without inputs and outputs, which may be gigabytes
+            try:
+                found = self._archive.trace(trace_id, MAX_SPANS)  # without inputs and outputs, which may be gigabytes
+            except sqlite3.Error:  # the folder of the database is away, perhaps not for long
+                return
             spans = found["spans"] if found else []  # none: it has been forgotten
             if has_root(spans) or now - since >= quiet_seconds * _ROOTLESS:
                 del self._restless[trace_id]  # it comes back with its next span

@@ -162,6 +162,8 @@ class Replay:
         why = "a program that still runs is writing there, and sends it itself; or it is another user's"
         if self._problem is not None:
             why = words(self._problem)
+        if max(self._refused.values()) > MAX_REFUSED:
+            why += " (If only some are bad: run it again, which gives up %d more.)" % MAX_REFUSED
         return fail("not all could be sent: %s" % why)
 
     def _say(self, more: str) -> None:

@@ -135,9 +135,15 @@ class Store(SpanReader):
             return True
 
     def _open_again_if_gone(self) -> None:
-        if self._is_gone():
-            self._connection.close()  # first: sqlite removes the files beside it, by their names
+        if not self._is_gone():
+            return
+        before = self._connection, self.feedback, self._retention
+        try:
             self._open()
+        except BaseException:  # its folder is away, or there is no room: what was open still is
+            self._connection, self.feedback, self._retention = before
+            raise
+        before[0].close()
 
     def _prepare(self) -> None:
         if self._read_only:

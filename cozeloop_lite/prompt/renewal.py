@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 
 from .. import errors, logger, process
-from ..trace import context
+from ..trace import unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Renewal:
         self._missed_first = False
         self.stopped = False
 
-    @context.untraced
+    @unseen.always
     def run(self) -> None:
         """Fetch everything again. What the server does not have any more is dropped; what fails stays as it is."""
         with process.loading():

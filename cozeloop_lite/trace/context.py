@@ -11,18 +11,15 @@ over finished spans, so that finishing in another thread needs no access to this
 
 from __future__ import annotations
 
-import functools
 import sys
 from contextvars import ContextVar, copy_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, TypeVar
+    from typing import Any
 
     from ..propagation import TraceInfo
     from .span import Span
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StandIn:
@@ -107,26 +104,6 @@ class Stack:
         """Take the stack away again."""
         self._own = _top.get()
         push(outside)
-
-
-def untraced(work: F) -> F:
-    """Have nothing traced that ``work`` starts: not what the program's own functions do on our behalf.
-
-    The function that gives a token may be observed: each request would be one more span, to be sent with a request.
-    """
-
-    @functools.wraps(work)
-    def quietly(*args: Any) -> Any:
-        from .span import NOOP
-
-        outside = _top.get()
-        push(StandIn(NOOP))  # of a trace that is not sampled
-        try:
-            return work(*args)
-        finally:
-            push(outside)
-
-    return quietly  # type: ignore[return-value]
 
 
 def current_span() -> Span | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .. import logger, process
 from ..config import MAX_SPAN_BYTES
-from . import context
+from . import unseen
 from .account import SPOOLED, UNANSWERED
 from .box import FULL
 from .machine import REAL, Machine
@@ -119,7 +119,7 @@ class SpanExporter:
         self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
         self._forget_failures()
 
-    @context.untraced
+    @unseen.always
     def send(self, spans: list[Record], queue: SendQueue) -> None:
         """Settle every span: delivered, or lost for a reason that is counted. And tell of those without room."""
         self._tell_of_overflow(queue)
@@ -296,7 +296,7 @@ class SpanExporter:
         queue.settle(old, TOO_OLD)
         return [encoded for encoded in batch if encoded[0] not in old]
 
-    @context.untraced
+    @unseen.always
     def _upload(self, upload: Upload, pace: Pace) -> float:
         """Try a file; what :class:`Uploads` wants to know: 0 when it arrived, else when to try again, if at all."""
         if self._post_file is None:  # the program's exporter takes no files
@@ -337,7 +337,7 @@ class SpanExporter:
             [(span[START_NS] // 1000, json, files) for span, json, files in batch]
         )
 
-    @context.untraced
+    @unseen.always
     def _replay(self, spans: list[bytes], pace: Pace) -> int:
         """Send spans from the spool, once; the verdict."""
         body = request_body(spans)

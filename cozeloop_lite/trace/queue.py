@@ -205,9 +205,9 @@ class SendQueue(Sender):
         if given_up:
             text = (
                 "%d finished spans could not be delivered within %.1f s and are lost (shutdown_timeout is %g s; "
-                "a server that does not answer is waited for %g s, one that is not there %g s). With a spool_dir they "
-                "are kept"
+                "a server that does not answer is waited for %g s, one that is not there %g s)"
             )
+            text += "" if self._keep else ". With a spool_dir they are kept"
             waits = self._shutdown_timeout, SILENT_SECONDS, UNREACHED_SECONDS
             logger.say(logging.ERROR, text, given_up, seconds, *waits)
 

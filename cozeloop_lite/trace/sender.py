@@ -58,8 +58,8 @@ class Sender(Box):
         self._running = False  # whether it has not come to its end yet
         self._starting = False  # whether it is being started, and a signal handler came in between
         self._launching = False  # whether a thread was asked to start it
-        self._sender = 0  # the thread that is sending; nearly always that one ...
-        self._sends = False  # ... and whether it is
+        self._sender = 0  # the thread that is sending
+        self._sends = False  # whether it is that one, as nearly always, and not one in its place
         self._awaited = NEVER  # wake those who wait when so many items are done with
         self._exit_by = 0.0  # once the interpreter exits: when that must be over (monotonic seconds)
         self._aside.reset()
@@ -160,6 +160,8 @@ class Sender(Box):
                 if self._closed and not stepped and self._leave():
                     return
         finally:
+            if self._sends and self._thread is this:  # it dies: whoever looks from now on is to start another
+                self._running = False
             self._ready = False
 
     def _sleep(self) -> None:

@@ -12,13 +12,12 @@ from time import monotonic_ns, time_ns
 
 from .. import config, errors, logger, process
 from ..propagation import COZELOOP_TRACEPARENT, NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
-from . import content, context, depth, ids, values
+from . import content, context, depth, ids, unseen, values
 from .account import NEVER_FINISHED
 from .exporter import SpanExporter
 from .queue import SendQueue
 from .record import record_of, weight
 from .span import NOOP, Span, SpanOwner, to_micros
-from .values import looking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class Tracer:
             return NOOP
         if depth.ABORTS and depth.near_limit():
             return NOOP
-        if looking and get_ident() in looking:  # a __repr__, say, which we had called
+        if unseen.threads and not start_new_trace and get_ident() in unseen.threads:  # a __repr__, which we had called
             return NOOP
         start_ns = time_ns()
         source = ids.source

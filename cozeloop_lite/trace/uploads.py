@@ -179,7 +179,8 @@ class Uploads:
 
     def in_vain(self, end: float) -> bool:
         """Whether nothing more can arrive until ``end``: all that waits does so for a time that the server named."""
-        return all(upload.patient and upload.due > end for upload in list(self._open.values()))
+        waiting = list(self._open.values())  # none: the last one has just got its fate
+        return bool(waiting) and all(upload.patient and upload.due > end for upload in waiting)
 
     def hurry(self) -> None:
         """Someone flushes: what waits out a pause is due now. May be called by any thread."""

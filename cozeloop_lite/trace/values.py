@@ -14,10 +14,9 @@ import collections.abc
 import enum
 import json
 import os
-from _thread import get_ident
 from itertools import islice
 
-from .. import process
+from . import unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def to_text(value: Any, limit: int) -> str | None:
         return value  # type: ignore[no-any-return]
     if value is None:
         return None
-    return _looked_at(_text, value, limit)  # type: ignore[no-any-return]
+    return unseen.call(_text, value, limit)  # type: ignore[no-any-return]
 
 
 def _text(value: Any, limit: int) -> str:
@@ -73,7 +72,7 @@ def tag_value(value: Any, limit: int) -> str | int | float | bool | None:
         return value[:limit] if len(value) > limit else value  # type: ignore[no-any-return]
     if kind is bool or kind is int or kind is float or value is None:
         return value  # type: ignore[no-any-return]
-    return _looked_at(_tag_value, value, limit)  # type: ignore[no-any-return]
+    return unseen.call(_tag_value, value, limit)  # type: ignore[no-any-return]
 
 
 def _tag_value(value: Any, limit: int) -> str | int | float | bool | None:
@@ -85,36 +84,6 @@ def _tag_value(value: Any, limit: int) -> str | int | float | bool | None:
     except Exception:  # noqa: BLE001 - see to_text
         text = describe(value)
     return text[:limit] if text is not None else None
-
-
-class _Looking:
-    """The threads on which a value becomes text at this moment.
-
-    That may run code of the program (a ``__repr__``), and what is started there is no span: without us there would be
-    no such call, and it may be given the same value, without end.
-    """
-
-    def __init__(self) -> None:
-        self.threads: set[int] = set()
-        process.on_fork(self)
-
-    def _on_fork(self) -> None:
-        self.threads.clear()  # the parent's stayed there, and new ones may have their ids
-
-
-_looking = _Looking()
-looking = _looking.threads
-
-
-def _looked_at(work: Callable[[Any, int], Any], value: Any, limit: int) -> Any:
-    thread = get_ident()
-    if thread in looking:
-        return work(value, limit)
-    try:  # around both: were Ctrl-C to leave the mark behind, nothing would be traced here any more
-        looking.add(thread)
-        return work(value, limit)
-    finally:
-        looking.discard(thread)
 
 
 def copied(value: Any, limit: int) -> Any:

@@ -243,6 +243,37 @@ def test_a_tree_is_drawn_without_what_is_in_the_spans():
     assert [line.split()[1] for line in drawn[1:]] == ["root", "leaf"]
 
 
+def test_trees_are_drawn_of_a_database_that_takes_the_place_of_one_that_was_removed(tmp_path):
+    drawn = []
+    with StandInServer(db=str(tmp_path / "spans.sqlite3")) as server:
+        trees = command_line._Trees(server.store, types.SimpleNamespace(write=lambda *lines: drawn.extend(lines)))
+        send(server.url, wire_span(1), wire_span(2))
+        trees.draw(0)
+        del drawn[:]
+        for path in tmp_path.iterdir():
+            path.unlink()
+        send(server.url, wire_span(3, span_name="new"))
+
+        trees.draw(0)
+
+    assert [line.split()[1] for line in drawn[1:]] == ["new"]
+
+
+def test_what_nobody_read_is_counted_and_said(monkeypatch):
+    read, said = threading.Event(), []
+    stuck = types.SimpleNamespace(write=lambda text: (read.wait(), said.append(text)), flush=lambda: None)
+    monkeypatch.setattr(command_line, "_MAX_WAITING", 2)
+    monkeypatch.setattr(sys, "stdout", stuck)
+    output = command_line._Output()
+    for _ in range(10):
+        output.write("line")
+    read.set()
+    output.close()
+    text = "".join(said)
+    left_out = re.search(r"\((\d+) messages left out, since nobody read them\)", text)
+    assert int(left_out.group(1)) + text.count("line\n") == 10
+
+
 def test_serve_answers_when_its_output_is_open_and_nobody_reads_it(serve_unread):
     spans = [wire_span(number, unknown=1) for number in range(1, 101)]  # a warning each, 8 KB in all
 

@@ -638,8 +638,8 @@ def test_an_observed_function_does_not_feed_the_thread_that_calls_it(server, con
         assert client.flush(SOON)
     stats = client.stats()
     assert stats["delivered"] == 1
-    assert stats["sampled_out"] == len(calls) > 0
-    assert stats["started"] == 1 + len(calls)
+    assert calls
+    assert stats["started"] == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs flock")
@@ -663,7 +663,7 @@ def test_nor_with_what_earlier_processes_left(server, connect, tmp_path):
     finish(client)
     assert replayed.wait(SOON)
     assert client.flush(SOON)
-    assert (client.stats()["delivered"], client.stats()["sampled_out"]) == (1, 2)
+    assert (client.stats()["delivered"], client.stats()["started"]) == (1, 1)
 
 
 def test_a_finish_event_tells_of_each_request_and_of_what_the_queue_dropped(server, connect):

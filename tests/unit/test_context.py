@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cozeloop_lite.trace import context
+from cozeloop_lite.trace import unseen
 
 
 def in_thread(function):
@@ -112,8 +112,8 @@ def test_discarding_is_leaving_too(start, current):
     assert current() == ""
 
 
-def test_untraced_work_starts_no_span_and_gives_the_current_one_back(client, start, current, sent):
-    @context.untraced
+def test_unseen_work_starts_no_span_and_gives_the_current_one_back(client, start, current, sent):
+    @unseen.always
     def work(error):
         with start("inside"):
             start("further inside")
@@ -126,8 +126,18 @@ def test_untraced_work_starts_no_span_and_gives_the_current_one_back(client, sta
         with pytest.raises(KeyboardInterrupt):
             work(KeyboardInterrupt())
         assert current() == root.span_id
-    assert [span["span_name"] for span in sent()] == ["root"]
-    assert client.stats()["sampled_out"] == 2
+        start("after").finish()
+    assert [span["span_name"] for span in sent()] == ["after", "root"]
+    assert client.stats()["started"] == 2
+
+
+def test_what_unseen_work_has_another_thread_do_is_traced(client, start, sent):
+    @unseen.always
+    def work():
+        in_thread(lambda: start("elsewhere").finish())
+
+    work()
+    assert [span["span_name"] for span in sent()] == ["elsewhere"]
 
 
 # -- threads --------------------------------------------------------------------------------------------------------

@@ -498,6 +498,22 @@ def test_who_reads_after_the_file_was_removed_finds_nothing_and_begins_again(db)
     store.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a folder of open files cannot be moved")
+def test_while_the_folder_is_away_what_was_open_still_is(db):
+    folder = os.path.dirname(db)
+    store = Store(db)
+    archive = Archive(store)
+    store.add_spans([arrival(1)])
+    os.rename(folder, folder + " away")
+    with pytest.raises(sqlite3.Error):
+        archive.page(Wanted(), None, 50)
+    os.rename(folder + " away", folder)
+
+    store.add_spans([arrival(2)])
+    assert [span["spans"] for span in archive.page(Wanted(), None, 50)["traces"]] == [2]
+    store.close()
+
+
 # --- files that cannot be used ---
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from cozeloop_lite import logger
+from cozeloop_lite.trace.uploads import Uploads
 from support import world as world_module
 from support.simulation import dismiss_workers
 from support.world import World, numbers_in
@@ -421,6 +422,11 @@ def test_a_file_that_the_server_wants_later_does_not_keep_the_end_from_sending_w
     spawned(program, program.queue.close)
     world.simulation.run(60)
     assert world.server.told == set(range(1, 152))
+
+
+def test_nothing_that_waits_is_nothing_in_vain():
+    """The last file may get its fate while a close looks: it has arrived."""
+    assert not Uploads(lambda upload, pace: 0, 1000).in_vain(3600.0)
 
 
 # -- flush ------------------------------------------------------------------------------------------------------------

@@ -546,6 +546,7 @@ def test_what_a_thread_had_in_hand_when_it_died_is_sent_by_the_next(make_queue, 
     queue._hurry(queue_module.NEVER)
     dead.join(SOON)
     assert not dead.is_alive()
+    assert not queue._running  # which was so before it ended: else a put just then would start no other
     queue.put("third", 1)
     assert queue.flush(SOON)
     assert sender.items == ["first", "second", "third"]

@@ -570,20 +570,21 @@ RECORDED = [record_input, record_part_of_input, record_tag, record_part_of_tag]
 
 
 @pytest.mark.parametrize("record", RECORDED)
-def test_what_shows_a_value_starts_no_span(client, sent, record):
+def test_what_shows_a_value_starts_no_span_but_a_trace_that_it_asks_for(client, sent, record):
     def show():
         record(outer, Shown(lambda: "on the way"))
         with client.start_span("inner"):
-            client.start_span("innermost", start_new_trace=True).finish()
+            client.start_span("innermost").finish()
+        client.start_span("of its own", start_new_trace=True).finish()
         return "shown"
 
     with client.start_span("outer") as outer:
         record(outer, Shown(show))
         client.start_span("next").finish()
-    assert [span["span_name"] for span in sent()] == ["next", "outer"]
+    assert [span["span_name"] for span in sent()] == ["of its own", "next", "outer"]
     assert "shown" in str(sent("outer"))
     assert sent("next")["parent_id"] == outer.span_id
-    assert client.stats()["started"] == 2
+    assert client.stats()["started"] == 3
 
 
 @pytest.mark.parametrize("record", RECORDED)
