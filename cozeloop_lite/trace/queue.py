@@ -122,9 +122,7 @@ class SendQueue(Sender):
         """Ctrl-C has cut this thread off, maybe while it sent: what has no fate yet is for whoever sends next."""
         with self._lock:
             if self._sending_here():
-                self._given_back.extend(item for item, _ in self._batch)
-                self._end_batch()
-                self._stop_sending()
+                self._let_others_send()
 
     def _ends(self, end: float) -> float:
         """When to stop waiting that would else end at ``end``: with the last chance of what is waited for."""

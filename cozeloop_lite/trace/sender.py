@@ -122,7 +122,7 @@ class Sender(Box):
             try:
                 self._starting = self._running = True
                 if self._sends:
-                    self._take_over()
+                    self._let_others_send()  # it died while it sent, for want of memory perhaps
                 self._thread = self._machine.Thread(target=self._run, name="cozeloop_lite", daemon=True)
                 self._thread.start()
                 process.at_work()
@@ -131,8 +131,8 @@ class Sender(Box):
             finally:
                 self._starting = False
 
-    def _take_over(self) -> None:
-        """The thread died while it sent, for want of memory perhaps: what has no fate yet waits again."""
+    def _let_others_send(self) -> None:
+        """Whoever had the right to send was cut off: what has no fate yet waits again. The lock is held."""
         self._given_back[:] = [item for item, _ in self._batch]
         self._end_batch()
         self._stop_sending()

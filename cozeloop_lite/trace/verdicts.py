@@ -1,4 +1,4 @@
-"""What the outcome of a request means for what was sent: delivered, later (and when), never. Functions of it alone."""
+"""What the outcome of a request means for what was sent: delivered, later (and when), never."""
 
 from __future__ import annotations
 
