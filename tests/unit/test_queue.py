@@ -530,6 +530,7 @@ def test_what_a_thread_had_in_hand_when_it_died_is_sent_by_the_next(make_queue, 
     queue = make_queue(sender)
     queue.put("first", 1)
     assert queue.flush(SOON)
+    wait_for(lambda: not queue._launching)  # by put, which may be behind flush, and would find the thread dead
     dead, done = queue._thread, getattr(queue, step)
     monkeypatch.setattr(threading, "excepthook", lambda args: None, raising=False)
 
