@@ -66,7 +66,7 @@ def test_an_input_that_hangs_is_found(monkeypatch):
         while data.startswith(b"x"):
             pass
 
-    monkeypatch.setattr(running, "HUNG_SECONDS", 0.05)
+    monkeypatch.setattr(running, "HUNG_SECONDS", 0.5)
     monkeypatch.setattr(inputs, "block", lambda *_: [b"a", b"x", b"b"])
     outcome = running.run_block(Reader("hanging", hang, [b"x"]), 0)
     assert (outcome.count, outcome.failed) == (3, 1)

@@ -13,8 +13,9 @@ import traceback
 import pytest
 
 from cozeloop_lite import ApiClient, errors, new_client
+from cozeloop_lite.api import client as client_module
 from cozeloop_lite.api import tokens
-from support.calling import Clocks, at_once
+from support.calling import Ahead, Clocks, at_once, wait_for
 from support.private_keys import RSA_PEM, body_of
 from support.proxying import ForwardProxy
 from support.recording import RecordingServer, close_early, dead_port, hang, json_answer, reset, text_answer
@@ -114,18 +115,19 @@ def test_tracing_logs_a_function_that_raises_and_sends_once_it_works(platform, v
     vault.problem = LookupError("no connection to the vault")
     client = new_client(platform.url, "7", vault, api_token_ttl=ttl)
     client.start_span("a", "custom").finish()
-    assert not client.flush(0.5)
-    assert any("LookupError" in line for line in logged())
+    assert not client.flush(0.1)
+    wait_for(lambda: any("LookupError" in line for line in logged()))
     vault.problem = None
     assert client.flush(20)
     assert [span["span_name"] for span in platform.spans()] == ["a"]
 
 
 @pytest.mark.parametrize("ttl", [None, 60])
-def test_a_function_takes_its_time_from_that_of_the_call(platform, vault, ttl):
-    vault.before = lambda: time.sleep(0.3)
-    with pytest.raises(errors.RequestTimeoutError, match=r"token took all of the 0\.2 s"):
-        ApiClient(platform.url, vault, api_token_ttl=ttl).get(PATH, timeout=0.2)
+def test_a_function_takes_its_time_from_that_of_the_call(platform, vault, ttl, monkeypatch):
+    clock = Ahead().put_into(monkeypatch, client_module)
+    vault.before = lambda: clock.move(20)
+    with pytest.raises(errors.RequestTimeoutError, match=r"token took all of the 20 s"):
+        ApiClient(platform.url, vault, api_token_ttl=ttl).get(PATH, timeout=20)
     assert platform.requests == []
 
 
@@ -162,23 +164,24 @@ def test_however_many_threads_ask_the_function_is_called_once(platform, vault, c
     assert vault.calls == 1
 
 
-def test_those_who_waited_share_a_failure_each_with_an_exception_of_its_own(vault, monkeypatch):
+def test_those_who_waited_share_a_failure_each_with_an_exception_of_its_own(vault):
     given = tokens.CachedToken(vault, 60)
-    everybody, waiting = threading.Event(), []
+    waiting = []
 
-    def found_none():
-        waiting.append(None)
-        if len(waiting) == 20:
-            everybody.set()
+    class Lock:
+        """The one of the token; counts who wants it."""
 
-    monkeypatch.setattr(tokens.process, "check_fork", found_none)
+        def __init__(self, lock):
+            self._lock = lock
+            self.release = lock.release
+
+        def acquire(self, timeout):
+            waiting.append(None)
+            return self._lock.acquire(timeout=timeout)
+
+    given._lock = Lock(given._lock)
     vault.problem = LookupError("no connection to the vault")
-
-    def slowly():
-        assert everybody.wait(20)
-        time.sleep(0.1)  # for the last one to come from counting to waiting
-
-    vault.before = slowly
+    vault.before = lambda: wait_for(lambda: len(waiting) == 20)
     problems = at_once(20, lambda: given.token(20))
     assert {type(problem) for problem in problems} == {errors.AuthInfoRequiredError}
     assert {problem.__cause__ for problem in problems} == {vault.problem}

@@ -28,6 +28,7 @@ from cozeloop_lite import errors, new_client
 from cozeloop_lite.check.subject import check_client, check_environment
 from cozeloop_lite.config import APIBasePath
 from cozeloop_lite.local import StandInServer
+from support.calling import unknown_hosts
 from support.recording import hang, json_answer, reset, text_answer
 
 ROOT = str(Path(cozeloop_lite.__file__).resolve().parent.parent)
@@ -392,8 +393,9 @@ def test_an_address_without_a_scheme():
     assert result.status("connection") == "skipped"
 
 
-def test_a_host_that_does_not_exist():
-    result = check("http://no-such-host.invalid:8888")
+def test_a_host_that_does_not_exist(inside, monkeypatch):
+    unknown_hosts(monkeypatch, "no-such-host.invalid")
+    result = inside("http://no-such-host.invalid:8888")
     assert_cause(result, "name resolution", "COZELOOP_API_BASE_URL", "no-such-host.invalid", "cannot be resolved")
 
 
@@ -605,8 +607,8 @@ def test_a_spool_that_cannot_be_written(inside, platform, tmp_path):
 def test_the_span_of_a_check_is_not_kept_for_later(inside, server, tmp_path):
     accepted = by_path()
     server.default = lambda request: json_answer({}, 503) if request.spans() else accepted(request)
-    result = inside(server.url, timeout=0.5, COZELOOP_SPOOL_DIR=str(tmp_path))
-    assert_cause(result, "test span", "HTTP 503")
+    result = inside(server.url, timeout=2, COZELOOP_SPOOL_DIR=str(tmp_path))
+    assert_cause(result, "test span")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -737,8 +739,8 @@ def test_a_check_takes_no_more_time_than_it_may(server):
     server.default = by_path(search=hang(), ingest=json_answer({"code": 0}))
     client = new_client(server.url, "7", TOKEN)
     began = time.monotonic()
-    report = check_client(client, timeout=0.2)
-    assert time.monotonic() - began < 10
+    report = check_client(client, timeout=1)  # for each step: those before have to come to their end
+    assert time.monotonic() - began < 20
     assert statuses(report)["token accepted"] == "failed"
 
 

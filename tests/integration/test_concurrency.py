@@ -25,7 +25,7 @@ def check(client, sink):
     """``check(units)``: the spans of these units, and no others, have arrived, each once and in its place."""
 
     def check(units):
-        assert client.flush(30)
+        assert client.flush(120)
         assert context.top() is None
         spans = {span["span_id"]: span for span in sink.spans}
         assert len(spans) == len(sink.spans)
@@ -141,7 +141,7 @@ def in_threads(count, work):
 
     def run(n):
         try:
-            barrier.wait(30)
+            barrier.wait(60)
             work(n)
             assert context.top() is None
         except BaseException as problem:
@@ -151,7 +151,8 @@ def in_threads(count, work):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
+        assert not thread.is_alive()
     assert problems == []
 
 

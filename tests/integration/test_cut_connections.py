@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import pytest
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.trace import ids, verdicts
 from cozeloop_lite.trace.verdicts import was_cut
-from support.recording import hang, json_answer, reset
+from support.recording import dead_port, hang, json_answer, reset
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 10  # seconds that no test waits unless it fails
@@ -26,16 +25,10 @@ def failure(url, timeout=SOON):
     return caught.value
 
 
-def closed_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return "http://127.0.0.1:%d" % sock.getsockname()[1]
-
-
 def test_a_connection_that_was_reset_is_told_from_one_that_was_refused_and_one_that_is_silent(server):
     server.default = reset()
     assert was_cut(failure(server.url))
-    assert not was_cut(failure(closed_port()))
+    assert not was_cut(failure("http://127.0.0.1:%d" % dead_port()))
     server.default = hang()
     assert not was_cut(failure(server.url, timeout=0.3))
 

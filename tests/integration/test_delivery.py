@@ -11,10 +11,11 @@ import pytest
 
 from cozeloop_lite import QueueConf, new_client, observe
 from cozeloop_lite.local import StandInServer
-from cozeloop_lite.trace import ids, verdicts
+from cozeloop_lite.trace import ids, queue, verdicts
 from cozeloop_lite.trace.machine import Machine
 from cozeloop_lite.trace.record import NAME
 from cozeloop_lite.trace.spool import Record, Spool, destination
+from support.calling import wait_for
 from support.recording import (
     RecordingServer,
     close_early,
@@ -28,7 +29,7 @@ from support.recording import (
 )
 
 MIB = 1 << 20
-SOON = 20  # seconds that no test waits unless it fails
+SOON = 60  # seconds that no test waits unless it fails
 BAD_PARAM = json_answer({"code": 600904002, "msg": "invalid param"})
 
 
@@ -40,6 +41,7 @@ def connect():
     def connect(server, **settings):
         settings.setdefault("workspace_id", "42")
         settings.setdefault("api_token", "pat_secret")
+        settings.setdefault("timeout", 60)  # what is given up on a busy machine is sent again, and arrives twice
         client = new_client(api_base_url=getattr(server, "url", server), **settings)
         made.append(client)
         return client
@@ -52,6 +54,14 @@ def connect():
 def finish(client, count=1, name="span"):
     for number in range(count):
         client.start_span("%s %d" % (name, number), "custom", start_new_trace=True).finish()
+
+
+def settled(client):
+    """Flush, whatever comes of it: what is lost before it begins, as a full batch may be, does not make it False."""
+    client.flush(SOON)
+    stats = client.stats()
+    assert stats["queued"] == 0
+    return stats["delivered"], stats["dropped"]
 
 
 def refusing(*names):
@@ -69,7 +79,7 @@ def in_threads(count, function):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(5 * SOON)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -90,7 +100,7 @@ def test_20_threads_with_1000_nested_spans_each_arrive_complete(connect):
                                 client.start_span("leaf %d" % leaf, "model").finish()
 
         in_threads(20, work)
-        assert client.flush(60)
+        assert client.flush(5 * SOON)
         spans = server.store.spans()
         stats = server.store.stats()
         assert (len(spans), stats["duplicates"], server.store.warnings()) == (20_000, 0, [])
@@ -116,7 +126,7 @@ def test_a_burst_of_20000_small_spans_fits_the_default_queue(server, connect, th
     in_threads(threads, lambda number: finish(client, 20_000 // threads))
     assert client.stats()["dropped"] == {}
     go.set()
-    assert client.flush(60)
+    assert client.flush(5 * SOON)
     spans = server.spans()
     assert len({span["span_id"] for span in spans}) == len(spans) == 20_000
     assert len(server.requests) <= 202  # the first and the last may be smaller
@@ -129,7 +139,7 @@ def test_60_spans_of_1_mib_leave_in_requests_of_at_most_4_mib(server, connect):
     for _ in range(60):
         with client.start_span("large", "custom") as span:
             span.set_input("x" * MIB)
-    assert client.flush(60)
+    assert client.flush(5 * SOON)
     assert len(server.spans()) == 60
     assert max(len(request.body) for request in server.requests) <= 4 * MIB
     assert all(len(span["input"]) == MIB for span in server.spans())
@@ -181,14 +191,15 @@ def test_flush_is_false_when_spans_were_refused(server, connect):
 )
 def test_flush_and_close_end_in_time_with_a_server_that_does_not(server, connect, answer):
     server.default = answer
-    client = connect(server, timeout=1)
+    client = connect(server, timeout=2)
     finish(client, 3)
     began = time.monotonic()
-    assert not client.flush(0.3)
-    assert time.monotonic() - began < 3
+    assert not client.flush(0.2)
+    assert time.monotonic() - began < 10
+    server.wait_for(lambda server: server.requests)
     began = time.monotonic()
-    assert not client.close(0.3)
-    assert time.monotonic() - began < 3
+    assert not client.close(0.2)
+    assert time.monotonic() - began < 10
     thread = client.tracer._queue._thread
     thread.join(SOON)  # it is over with the request it was in
     assert not thread.is_alive()
@@ -245,8 +256,7 @@ def test_a_finish_event_callback_may_flush_close_and_finish_spans(server, connec
     client = connect(server, trace_finish_event_processor=processor)
     finish(client)
     client.flush(SOON)
-    client.tracer._queue._thread.join(SOON)
-    assert not client.tracer._queue._thread.is_alive()
+    wait_for(lambda: not client.tracer._queue._thread.is_alive())
     assert results == [False, False]  # it cannot wait for itself ...
     assert len(server.spans()) == 2  # ... and yet everything arrives
 
@@ -254,10 +264,12 @@ def test_a_finish_event_callback_may_flush_close_and_finish_spans(server, connec
 # -- close
 
 
-def test_close_delivers_ends_the_thread_and_the_connections_and_can_be_repeated(server, connect):
+def test_close_delivers_ends_the_thread_and_the_connections_and_can_be_repeated(server, connect, monkeypatch):
+    monkeypatch.setattr(queue, "MARGIN_SECONDS", SOON)  # which it waits for the end of the thread
     before = set(threading.enumerate())
     client = connect(server)
     finish(client, 250)
+    wait_for(lambda: not client.tracer._queue._launching)  # or it may start another, which ends at once
     assert client.close()
     assert {thread for thread in threading.enumerate() if thread.name == "cozeloop_lite"} <= before
     server.wait_for(lambda server: server.open_connections == 0)
@@ -404,12 +416,11 @@ def test_an_unknown_token_costs_one_request_a_batch_and_one_line_with_a_hint(ser
     server.default = failure
     client = connect(server)
     finish(client, 100)
-    assert not client.flush(SOON)
+    assert settled(client) == (0, {"refused": 100})
     assert len(server.requests) == 1
     finish(client, 100)
-    assert not client.flush(SOON)
+    assert settled(client) == (0, {"refused": 200})
     assert len(server.requests) == 2
-    assert client.stats()["dropped"] == {"refused": 200}
     (message,) = logged()
     assert "COZELOOP_API_TOKEN" in message
     assert "pat_secret" not in message
@@ -422,12 +433,11 @@ def test_of_a_refused_batch_only_the_bad_span_is_lost(server, connect, size, ext
     client = connect(server, trace_queue_conf=QueueConf(span_max_export_batch_length=size))
     finish(client, 1, "first")
     assert not client.flush(0.05)
+    server.wait_for(lambda server: server.requests)
     finish(client, size)
     server.default = refusing("span %d" % (size // 3))
     go.set()
-    assert not client.flush(SOON)
-    stats = client.stats()
-    assert (stats["delivered"], stats["dropped"]) == (size, {"refused": 1})
+    assert settled(client) == (size, {"refused": 1})
     names = server.names()
     assert len(names) == len(set(names)) == size
     assert len(server.requests) <= 1 + 1 + extra
@@ -438,10 +448,9 @@ def test_several_bad_spans_are_lost_and_none_besides(server, connect):
     server.default = refusing(*bad)
     client = connect(server)
     finish(client, 100)
-    assert not client.flush(SOON)
+    assert settled(client) == (95, {"refused": 5})
     names = server.names()
     assert sorted(names) == sorted({"span %d" % number for number in range(100)} - bad)
-    assert client.stats()["dropped"] == {"refused": 5}
 
 
 @pytest.mark.parametrize("page_bytes", [24, 9 << 20], ids=["a line", "more than any answer is read of"])
@@ -675,6 +684,7 @@ def test_a_finish_event_tells_of_each_request_and_of_what_the_queue_dropped(serv
     client = connect(server, trace_finish_event_processor=processor, trace_queue_conf=conf, timeout=60)
     finish(client, 1)
     assert not client.flush(0.05)
+    server.wait_for(lambda server: server.requests)
     finish(client, 3)
     go.set()
     assert client.flush(SOON)

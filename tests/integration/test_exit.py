@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.recording import dead_port, drip, hang, json_answer
+from support.recording import RecordingServer, dead_port, drip, hang, json_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +47,13 @@ class Run:
         self.seconds = time.monotonic() - began
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
         self.lines = [line for line in self.err.splitlines() if "[cozeloop]" in line]
+
+
+@pytest.fixture
+def usual():
+    """Seconds that a program takes on this machine now whose span is sent without any trouble."""
+    with RecordingServer() as server:
+        return Run(server.url, "start_span('last', 'custom').finish()").seconds
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ atexit.register(finish)
     assert server.names() == (["first"] if before else []) + ["last"]
 
 
-def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_up_the_exit(server):
+def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_up_the_exit(server, usual):
     program = """
         class Owner:
             def __init__(self):
@@ -144,13 +151,15 @@ def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_
     """
     run = Run(server.url, program)
     assert run.code == 0
-    assert run.seconds < 5 + 4
+    assert run.seconds < usual + 5 + 4
     assert "last" in server.names()
 
 
 @pytest.mark.parametrize("logging", ["", "import logging; logging.basicConfig(level=logging.INFO)\n"])
 @pytest.mark.parametrize("mishap", ["down", "hangs", "drips", "503", "retry after"])
-def test_when_the_server_fails_the_program_ends_in_time_and_one_line_says_what_is_lost(server, mishap, logging):
+def test_when_the_server_fails_the_program_ends_in_time_and_one_line_says_what_is_lost(
+    server, usual, mishap, logging
+):
     url = server.url
     if mishap == "down":
         url = "http://127.0.0.1:%d" % dead_port()
@@ -169,24 +178,24 @@ def test_when_the_server_fails_the_program_ends_in_time_and_one_line_says_what_i
     run = Run(url, program)
     assert run.code == 5
     assert run.out == ""
-    assert run.seconds < 1 + 4
+    assert run.seconds < usual + 1 + 4
     assert len([line for line in run.lines if "250 finished spans could not be delivered" in line]) == 1
     assert len(run.lines) <= 2  # the other one says why
     assert len(run.err.splitlines()) == len(run.lines)
     assert "pat_secret" not in run.err
 
 
-def test_several_clients_share_the_time_at_exit(server):
+def test_several_clients_share_the_time_at_exit(server, usual):
     server.default = hang()
     program = """
-        for number in range(6):
+        for number in range(20):
             client = new_client(api_token='token%d' % number, shutdown_timeout=1)
             client.start_span('lost', 'custom', start_new_trace=True).finish()
     """
     run = Run(server.url, program)
     assert run.code == 0
-    assert run.seconds < 4  # 6 s one after the other
-    assert len([line for line in run.lines if "1 finished spans could not be delivered" in line]) == 6
+    assert run.seconds < usual + 10  # 20 s one after the other
+    assert len([line for line in run.lines if "1 finished spans could not be delivered" in line]) == 20
 
 
 def test_a_server_that_comes_back_while_the_program_exits_gets_the_spans(server):
@@ -216,22 +225,22 @@ def test_what_is_open_at_exit_is_sent_as_unfinished_the_children_first(server):
     assert "unfinished at exit, and sent as such, 2 in all" in line and "'outer', 'inner'" in line
 
 
-@pytest.mark.parametrize(("mishap", "longest"), [("hangs", 2.5), ("down", 1)])
-def test_whoever_does_not_answer_is_not_waited_for_up_to_the_shutdown_timeout(server, mishap, longest):
+@pytest.mark.parametrize("mishap", ["hangs", "down"])
+def test_whoever_does_not_answer_is_not_waited_for_up_to_the_shutdown_timeout(server, usual, mishap):
     server.default = hang()
     url = server.url if mishap == "hangs" else "http://127.0.0.1:%d" % dead_port()
-    bare = Run(url, "pass").seconds  # what starting Python takes on this machine now
     program = """
+        client = new_client(shutdown_timeout=50)
         for number in range(250):
-            start_span('lost', 'custom', start_new_trace=True).finish()
+            client.start_span('lost', 'custom', start_new_trace=True).finish()
         began = time.monotonic()
         atexit._run_exitfuncs()
         print('%.3f' % (time.monotonic() - began))
     """
     run = Run(url, program)
     assert run.code == 0
-    assert float(run.out) < longest
-    assert run.seconds - bare < longest + 4
+    assert float(run.out) < 25
+    assert run.seconds < usual + 25
     assert len([line for line in run.lines if "250 finished spans could not be delivered" in line]) == 1
 
 
@@ -258,7 +267,7 @@ def test_a_slow_machine_that_loads_urllib3_for_seconds_is_not_taken_for_a_silent
                     time.sleep(2.5)
 
         sys.meta_path.insert(0, Slow())
-        start_span('last').finish()
+        new_client(shutdown_timeout=50).start_span('last').finish()
         """,
     )
     assert (run.code, run.err, server.names()) == (0, "", ["last"])

@@ -41,6 +41,7 @@ def span(name):
 
 
 def run(server, program, **settings):
+    settings.setdefault("COZELOOP_REQUEST_TIMEOUT", "60000")  # what is given up is sent again, and arrives twice
     done = Run(server.url, program, start=FORK, **settings)
     assert (done.code, done.out) == (0, ""), done.err
     return done

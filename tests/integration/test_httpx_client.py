@@ -84,6 +84,7 @@ def test_nobody_there_is_a_network_error(carrier):
 
 
 def test_no_answer_in_time_is_a_timeout(server, client):
+    client.api.get("/x")  # which loads what a request needs
     server.answers(hang())
     with pytest.raises(RequestTimeoutError, match=r"within 0\.2 s"):
         client.api.get("/x", timeout=0.2)

@@ -184,7 +184,7 @@ def decoded(body):
     return rules.ingest(body, "application/json", int(time.time() * 1000000))
 
 
-def test_two_thousand_spans_cost_less_than_a_second_of_processor_time(tmp_path):
+def test_two_thousand_spans_cost_no_more_than_so_many_times_reading_their_json(tmp_path):
     store = Store(str(tmp_path / "spans.sqlite3"))
     bodies = [json.dumps({"spans": [wire_span(batch, n) for n in range(50)]}).encode() for batch in range(40)]
     began = time.process_time()
@@ -193,4 +193,8 @@ def test_two_thousand_spans_cost_less_than_a_second_of_processor_time(tmp_path):
     took = time.process_time() - began
     store.close()
 
-    assert took < 1.0, "about 0.2 s on a machine of 2020"
+    began = time.process_time()
+    for body in bodies * 10:
+        json.loads(body.decode())
+    beside = (time.process_time() - began) / 10
+    assert took < 250 * beside, "about 40 times: 0.15 s, on a machine of 2020"

@@ -20,9 +20,11 @@ def peak():
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 kind, megabytes, url = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-client = cozeloop_lite.new_client(url, "7", "t", ultra_large_report=kind == "large", timeout=30)
+client = cozeloop_lite.new_client(
+    url, "7", "t", ultra_large_report=kind == "large", timeout=300, upload_timeout=300
+)
 client.start_span("warm").finish()
-assert client.flush(60)
+assert client.flush(300)
 if kind == "image":
     heavy = "data:image/png;base64," + base64.b64encode(os.urandom(megabytes << 20)).decode()
     value = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": heavy}}]}]}
@@ -33,7 +35,7 @@ with open("/proc/self/clear_refs", "w") as reset:
 before = peak()
 with client.start_span("heavy", "model") as span:
     span.set_input(value)
-delivered = client.flush(60)
+delivered = client.flush(300)
 print(json.dumps({"times": (peak() - before) / len(heavy), "delivered": delivered, "stats": client.stats()}))
 """
 

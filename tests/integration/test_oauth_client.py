@@ -142,7 +142,7 @@ def test_an_answer_that_repeats_the_proof_does_not_bring_it_into_the_error(platf
 def test_the_time_for_a_token_is_bounded(platform):
     platform.answers(hang())
     with pytest.raises(errors.RequestTimeoutError, match=TOKEN_PATH):
-        tokens_of(platform).token(0.2)
+        tokens_of(platform).token(1)  # of which the signature takes some
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------
@@ -323,11 +323,12 @@ def test_many_threads_of_a_client_share_one_token(platform):
 
 def test_the_token_takes_its_time_from_that_of_the_call(platform):
     platform.answers(hang())
-    client = client_of(platform)
+    client = client_of(platform, timeout=60)
     began = time.monotonic()
     with pytest.raises(errors.RequestTimeoutError):
         client.api.get(PATH, timeout=0.3)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
+    platform.forget_answers()
     assert client.api.get(PATH)["code"] == 0
 
 

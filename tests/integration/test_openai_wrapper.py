@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -522,10 +523,11 @@ def test_the_first_token_is_text_and_not_the_beginning_of_a_message(one):
 
 
 def test_the_time_to_the_first_token_is_within_the_span(one):
+    began = time.time_ns() // 1000
     span = one(SCENARIOS["stream"])
     numbers = span["tags_long"]
-    assert numbers["start_time_first_resp"] - span["started_at_micros"] == numbers["latency_first_resp"]
-    assert 0 < numbers["latency_first_resp"] <= span["duration_micros"] + 1000  # two clocks
+    assert numbers["start_time_first_resp"] - span["started_at_micros"] == numbers["latency_first_resp"] > 0
+    assert began <= span["started_at_micros"] < numbers["start_time_first_resp"] <= time.time_ns() // 1000
 
 
 RESPONSES = {

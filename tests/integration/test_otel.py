@@ -16,6 +16,7 @@ import pytest
 
 from cozeloop_lite import extract, inject, new_client
 from cozeloop_lite.integration.otel import OtlpExporter
+from support.calling import wait_for
 from support.recording import RecordingServer, dead_port, hang, json_answer, reset, text_answer
 
 pytest.importorskip("opentelemetry.sdk")
@@ -173,8 +174,8 @@ def test_a_receiver_that_is_down_is_waited_for(logged):
     client = new_client(workspace_id="7", api_token="token", exporter=exporter)
     client.start_span("one").finish()
     assert not client.flush(0.2)
+    (said,) = wait_for(lambda: [line for line in logged() if "will be sent again" in line])
     assert (client.stats()["queued"], client.stats()["dropped"]) == (1, {})
-    (said,) = [line for line in logged() if "will be sent again" in line]
     assert said.endswith("Is endpoint (OTEL_EXPORTER_OTLP_ENDPOINT) right, and is the server up?")
     assert SECRET not in "".join(logged()) + repr(exporter)
 
@@ -267,7 +268,7 @@ def test_what_a_spool_kept_is_sent_by_the_next_client(server, tmp_path):
     settings = {"workspace_id": "7", "api_token": "token", "exporter": "otlp", "spool_dir": str(tmp_path)}
     first = new_client(**settings)
     first.start_span("kept").finish()
-    first.close(0.2)
+    first.close()
     assert first.stats()["spooled"] == 1
     server.default = TAKEN
     second = new_client(**settings)

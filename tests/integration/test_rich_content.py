@@ -147,6 +147,8 @@ def test_close_does_not_wait_for_uploads_longer_than_it_may():
         client = cozeloop_lite.new_client(server.url, "7", "t")
         with client.start_span("s") as span:
             span.set_input(model_input(image(b"one"), image(b"two")))
+        assert client.flush(0.1) is False
+        server.wait_for(uploads)
         assert client.close(timeout=0.5) is False
         assert client.stats()["delivered"] == 1
         release.set()

@@ -73,14 +73,14 @@ def server(lines):
 
 @pytest.fixture
 def api(server):
-    return ApiClient(server.url, "token")
+    return ApiClient(server.url, "token", timeout=60)  # thousands of spans are much to read on a busy machine
 
 
 @pytest.fixture(scope="module")
 def shared():
     """An ApiClient to one server for many tests: with these three spans and what was said about them."""
     with StandInServer() as server:
-        api = ApiClient(server.url, "token")
+        api = ApiClient(server.url, "token", timeout=60)
         some = {"tags_string": {"user": "anna"}, "tags_long": {"n": 1}}
         send(
             api,

@@ -172,7 +172,7 @@ def test_a_request_that_was_frozen_on_its_way_loses_nothing(server, environment,
     server.wait_for(lambda server: len(server.requests) == 2)
     environment.freeze()
     now.set()
-    server.wait_for(lambda server: not server.requests[1].outcome.startswith("waiting"))
+    server.wait_for(lambda server: server.requests[1].outcome in ("answered 200", "connection reset"))
     environment.thaw()
     environment.invoke("'third'")
     server.wait_for_spans(3)
@@ -200,16 +200,18 @@ def test_a_span_that_is_open_while_frozen_lasts_as_long_and_is_nobodys_parent(se
 
 
 def test_a_server_that_hangs_does_not_hold_the_function_up_and_gets_the_spans_later(server):
-    server.default = hang()
-    with Environment(server.url, "aws_lambda.MARGIN_SECONDS = 4.0") as environment:  # the machine may be busy
-        assert environment.invoke(seconds=5)["left"] > 0
-        lefts = [environment.invoke(seconds=30)["left"] for _ in range(3)]
-        assert all(left > 20 for left in lefts)  # 2 s at most, and then 0.2 s
-        assert server.spans() == []
+    with Environment(server.url, "aws_lambda.MARGIN_SECONDS = 29.0") as environment:  # the machine may be busy
+        environment.invoke()  # which loads what a request needs
+        server.wait_for_spans(1)
+        server.default = hang()
+        assert environment.invoke(seconds=30)["left"] > 0
+        lefts = [environment.invoke(seconds=60)["left"] for _ in range(3)]
+        assert all(left > 40 for left in lefts)  # 2 s at most, and then 0.2 s
+        assert len(server.spans()) == 1
         server.default = ACCEPT
-        server.wait_for_spans(4)  # the request that hangs is given up after 3 s
+        server.wait_for_spans(5, WAIT_SECONDS)  # the request that hangs is given up after 3 s
         assert environment.end()[0] == 0
-    assert server.names() == ["orders"] * 4
+    assert server.names() == ["orders"] * 5
 
 
 # -- copies of one process ------------------------------------------------------------------------------------------

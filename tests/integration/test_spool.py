@@ -64,11 +64,11 @@ def test_what_one_process_cannot_deliver_the_next_one_does(server, folder, misha
     _, said, seconds = run(server.url, folder, MANY)
     assert "250 finished spans could not be delivered and are kept in spool_dir" in said
     assert "are lost" not in said and "pat_secret" not in said
-    assert seconds < 5 + 4
     assert b"pat_secret" not in b"".join(path.read_bytes() for path in folder.iterdir())
     server.default = well
-    _, said, _ = run(server.url, folder, "start_span('now').finish()")
+    _, said, usual = run(server.url, folder, "start_span('now').finish()")
     assert said == ""
+    assert seconds < usual + 5 + 4
     assert sorted(server.names()) == ["%03d" % number for number in range(250)] + ["now"]
     assert list(folder.iterdir()) == []
     run(server.url, folder, "start_span('later').finish()")

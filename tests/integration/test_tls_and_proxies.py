@@ -17,6 +17,7 @@ import urllib3
 
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.api import addresses, proxies, redirects
+from support.calling import wait_for
 from support.certificates import Authority, SecureServer
 from support.proxying import ForwardProxy
 from support.recording import LOOPBACK, dead_port, drip, hang, json_answer, silent_server, text_answer
@@ -418,7 +419,7 @@ def test_a_broken_proxy_setting_costs_spans_a_warning_and_waits_to_be_mended(ser
     client = new_client(server.url.replace(LOOPBACK, "platform.test"), "7", TOKEN)
     client.start_span("a", "custom").finish()
     assert not client.flush(0.3)
-    assert any("HTTP_PROXY" in line for line in logged())
+    wait_for(lambda: any("HTTP_PROXY" in line for line in logged()))
     monkeypatch.delenv("HTTP_PROXY")
     assert client.flush(20)
     assert server.names() == ["a"]
@@ -523,6 +524,7 @@ def test_a_real_proxy_is_used_and_bypassed(kind, tinyproxy, server, trusted, mon
     target.answers(hang())
     with raising(errors.RequestTimeoutError):
         api.get(PATH, timeout=0.5)
+    target.forget_answers()
     before = log.read_text().count("Request (file")
     monkeypatch.setenv("no_proxy", here)
     assert api.get(PATH)["code"] == 0

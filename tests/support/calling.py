@@ -1,8 +1,9 @@
-"""Calls as tests make them: with a token that must not show, from many threads at once, by clocks that stand still."""
+"""Calls as tests make them: with a token that must not show, from many threads at once, by clocks of their own."""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 
 TOKEN = "pat_secret_0123456789"
 GENEROUS = 5.0  # seconds: far above every deadline of the tests, far below what would happen without one
+PATIENCE = 60.0  # seconds that a test waits for what must happen
 
 
 @contextlib.contextmanager
@@ -23,6 +25,29 @@ def raising(kind):
     while problem is not None:
         assert TOKEN not in repr(problem) + str(problem) + repr(getattr(problem, "__dict__", ""))
         problem = problem.__cause__ or problem.__context__
+
+
+def wait_for(condition):
+    """Ask until it is so; returns what ``condition()`` did."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def unknown_hosts(monkeypatch, *hosts):
+    """Have no name server be asked for ``hosts``, which there are not: it may be far away."""
+    lookup = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        if host in hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return lookup(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 def at_once(count, call):
@@ -61,3 +86,22 @@ class Clocks:
     def move(self, seconds):
         self.wall += seconds
         self.monotonic += seconds
+
+
+class Ahead:
+    """The monotonic clock, which can be put forward: what is to take long takes no time."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        return time.monotonic() + self.seconds
+
+    def put_into(self, monkeypatch, *modules):
+        """Have ``modules`` tell the time by it; returns it."""
+        for module in modules:
+            monkeypatch.setattr(module, "monotonic", self)
+        return self
+
+    def move(self, seconds):
+        self.seconds += seconds

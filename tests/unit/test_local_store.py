@@ -39,6 +39,12 @@ def arrival(number=1, *, dropped=False, warnings=(), **changes):
     return Arrival(span, list(warnings), dropped)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """On a busy machine, too, a search for texts goes through all traces at once."""
+    monkeypatch.setattr(trace_search, "MAX_SECONDS", 60)
+
+
 @pytest.fixture
 def store():
     store = Store()

@@ -287,13 +287,13 @@ class Asked:
 
     def __call__(self, seconds):
         self.calls += 1
-        assert self._go.wait(20)
+        assert self._go.wait(60)
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
 
-def share_in_threads(flights, ask, count, seconds=30):
+def share_in_threads(flights, ask, count, seconds=120):
     results = []
 
     def work():
@@ -309,7 +309,7 @@ def share_in_threads(flights, ask, count, seconds=30):
 
 
 def wait_until(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)

@@ -16,10 +16,12 @@ import pytest
 from cozeloop_lite import process
 from cozeloop_lite.trace import queue as queue_module
 from cozeloop_lite.trace import sender as sender_module
+from cozeloop_lite.trace.machine import REAL, Machine
 from cozeloop_lite.trace.queue import SendQueue
 from cozeloop_lite.trace.uploads import Uploads
+from support.calling import wait_for
 
-SOON = 10  # seconds that no test waits unless it fails
+SOON = 30  # seconds that no test waits unless it fails
 
 
 class Sender:
@@ -49,8 +51,10 @@ class Sender:
 def make_queue():
     made = []
 
-    def make(send, max_count=100_000, max_bytes=1 << 30, batch_count=100, shutdown_timeout=5.0, aside=None):
-        queue = SendQueue(send, max_count, max_bytes, batch_count, shutdown_timeout, aside)
+    def make(
+        send, max_count=100_000, max_bytes=1 << 30, batch_count=100, shutdown_timeout=5.0, aside=None, machine=REAL
+    ):
+        queue = SendQueue(send, max_count, max_bytes, batch_count, shutdown_timeout, aside, machine=machine)
         made.append((queue, send))
         return queue
 
@@ -86,13 +90,6 @@ def in_thread(function):
     return thread
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + SOON
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert condition()
-
-
 # -- items and batches
 
 
@@ -110,7 +107,8 @@ def test_a_batch_has_at_most_4_mib_but_an_item_over_that_still_goes_alone(make_q
     sender = Sender(hold=True)
     queue = make_queue(sender)
     queue.put("first", 1)
-    assert not queue.flush(0.05)  # now the thread is busy, and the rest waits together
+    queue._hurry(1)
+    assert sender.busy.wait(SOON)  # the rest waits together
     for name, mib in [("a", 1), ("b", 3), ("c", 1), ("d", 9), ("e", 1)]:
         queue.put(name, mib << 20)
     sender.go.set()
@@ -200,7 +198,7 @@ def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
     queue = make_queue(sender)
     queue.put("item", 1)
     assert queue.flush(SOON)
-    looks = []
+    looks, rings = [], []
 
     class Alarm:
         def __init__(self, lock):
@@ -211,18 +209,17 @@ def test_the_thread_sleeps_when_there_is_nothing_to_do(make_queue):
             return self._lock.acquire(*args)
 
         def release(self):
+            rings.append(1)
             self._lock.release()
 
     queue.pace.alarm = Alarm(queue.pace.alarm)
     queue.put("wake it once", 1)
     assert queue.flush(SOON)
-    before = len(looks)
+    before, rung = len(looks), len(rings)
     time.sleep(0.2)
     assert len(looks) - before <= 2
-    asleep = len(looks)
     assert queue.flush(SOON)  # there is nothing to send, and nobody to wake for it
-    time.sleep(0.1)
-    assert len(looks) == asleep
+    assert len(rings) == rung > 0
 
 
 def test_the_thread_is_not_woken_for_every_item(make_queue, monkeypatch):
@@ -449,18 +446,19 @@ def test_flush_and_close_on_the_sending_thread_do_not_wait_for_themselves(make_q
     queue.put("last", 1)
     assert queue.flush(SOON)
     assert results == [False, False, False]
-    queue._thread.join(SOON)
-    assert not queue._thread.is_alive()
+    wait_for(lambda: not queue._thread.is_alive())  # put may have another started, which is behind, and ends at once
     assert queue.stats()["delivered"] == 2
 
 
 def test_finalizers_that_run_inside_the_queue_may_put(make_queue):
     sender = Sender()
     queue = make_queue(sender, batch_count=7)
+    finalized = []
 
     class Node:
         def __del__(self):
             queue.put("from a finalizer", 1)
+            finalized.append(1)
 
     threshold = gc.get_threshold()
     gc.set_threshold(3)
@@ -474,7 +472,7 @@ def test_finalizers_that_run_inside_the_queue_may_put(make_queue):
                 queue.flush(SOON)
     finally:
         gc.set_threshold(*threshold)
-    gc.collect()
+    wait_for(lambda: gc.collect() >= 0 and len(finalized) == 500)  # it does nothing while another thread collects
     assert queue.flush(SOON)
     assert len(sender.items) == 1000
 
@@ -492,7 +490,7 @@ def test_a_sender_that_raises_costs_its_batch_and_not_the_thread(make_queue, log
     queue = make_queue(send, batch_count=2)
     queue.put("bad", 1)
     queue.put("bad", 1)
-    assert not queue.flush(SOON)
+    queue.flush(SOON)  # True, if the batch is lost before: it is full, and waits for nobody
     thread = queue._thread
     queue.put("good", 1)
     assert queue.flush(SOON)
@@ -506,6 +504,7 @@ def test_a_thread_that_died_is_replaced_by_the_next_put(make_queue, monkeypatch)
     queue = make_queue(sender)
     queue.put("first", 1)
     assert queue.flush(SOON)
+    wait_for(lambda: not queue._launching)  # see the next test
     dead = queue._thread
     monkeypatch.setattr(threading, "excepthook", lambda args: None, raising=False)
 
@@ -629,7 +628,7 @@ def test_without_a_thread_a_flush_still_ends_in_time_and_loses_nothing(make_queu
     no_threads(monkeypatch)
     for number in range(5):
         queue.put(number, 1)
-    assert not queue.flush(0.2)
+    wait_for(lambda: queue.flush(0.2) or attempts)
     assert attempts[0] == [0, 1]
     assert account(queue) == {"finished": 5, "delivered": 0, "queued": 5, "dropped": {}}
     assert queue.pace.time_left(3600) == 3600  # the time of that flush was up, not the queue's
@@ -962,12 +961,18 @@ class Beside:
             if item == "file":
                 self.files.add(item, b"content")
 
+    def wait_for_failure(self):
+        """Until an attempt is over, and the file waits for the next."""
+        assert self.tried.acquire(timeout=SOON)
+        wait_for(lambda: self.files._waiting)
+
 
 def test_a_flush_waits_for_the_files_of_items_long_delivered_and_hurries_them(make_queue):
     beside = Beside(3600, 0)
     queue = make_queue(beside.send, aside=beside.files)
     queue.put("file", 1)
-    assert not queue.flush(0.2)  # it failed, and is to be tried again in an hour
+    assert not queue.flush(0.2)
+    beside.wait_for_failure()  # it is to be tried again in an hour
     assert queue.stats()["delivered"] == 1
     assert queue.flush(SOON)
     assert queue.stats()["files"] == {"delivered": 1, "queued": 0, "dropped": {}}
@@ -1021,7 +1026,8 @@ def test_a_file_that_waits_out_a_pause_holds_no_items_back(make_queue, monkeypat
         wait_for(lambda: queue.stats()["delivered"] == delivered)  # noqa: B023
 
 
-def test_a_flush_hears_of_a_file_as_soon_as_it_is_there(make_queue):
+def test_a_flush_hears_of_a_file_as_soon_as_it_is_there(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "POLL_SECONDS", 2 * SOON)  # it looks again by itself, but later
     beside = Beside()
     queue = make_queue(beside.send, aside=beside.files)
     beside.files._attempt = lambda upload, pace: time.sleep(0.02) or 0
@@ -1029,7 +1035,7 @@ def test_a_flush_hears_of_a_file_as_soon_as_it_is_there(make_queue):
     for _ in range(8):
         queue.put("file", 1)
         assert queue.flush(SOON)
-    assert time.monotonic() - began < 2  # it looks twice a second by itself
+        assert time.monotonic() - began < SOON
 
 
 def test_a_fault_in_the_work_beside_does_not_end_the_thread(make_queue, logged):
@@ -1053,18 +1059,41 @@ def test_close_uploads_what_waits_without_a_pause(make_queue):
         queue.put("file", 1)
     began = time.monotonic()
     assert queue.close(SOON)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON / 2
     assert len(beside.threads) == 1
 
 
+class Clock(Machine):
+    """A machine whose clock is put forward by hand; else it goes as always, or stands still."""
+
+    def __init__(self, goes=True):
+        self.goes = goes
+        self.ahead = 0.0
+        self.looked = threading.Event()  # set when the main thread looks at it
+
+    def monotonic(self):
+        if threading.current_thread() is threading.main_thread():
+            self.looked.set()
+        return self.ahead + (time.monotonic() if self.goes else 1000.0)
+
+
 def test_close_tries_a_failed_file_until_its_time_is_up_and_counts_it_then(make_queue):
-    beside = Beside(*[0.04] * 100)
-    queue = make_queue(beside.send, aside=beside.files)
+    clock, attempts = Clock(), []
+
+    def attempt(upload, pace):
+        attempts.append(upload)
+        if len(attempts) == 5:
+            clock.ahead = 60
+        return 0.04
+
+    beside = Beside()
+    beside.files = Uploads(attempt, 1 << 20, clock)
+    queue = make_queue(beside.send, aside=beside.files, machine=clock)
     queue.put("file", 1)
     began = time.monotonic()
-    assert not queue.close(0.5)
-    assert time.monotonic() - began < 3
-    assert len(beside.outcomes) <= 96
+    assert not queue.close(60)
+    assert time.monotonic() - began < 30
+    assert len(attempts) >= 5
     assert queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"shutdown": 1}}
 
 
@@ -1077,8 +1106,9 @@ def test_without_a_thread_whoever_flushes_uploads_too(make_queue, monkeypatch):
     step = queue._step_aside
     queue._step_aside = lambda *how: steps.append(1) or step(*how)
     began = time.monotonic()
-    assert not queue.flush(0.2)
+    wait_for(lambda: queue.flush(0.2) or len(beside.outcomes) < 3)
     assert time.monotonic() - began < SOON / 2
+    assert queue.stats()["files"]["queued"] == 1
     assert len(steps) < 10  # it sleeps meanwhile
     assert queue.flush(SOON)
     assert queue.stats()["files"]["delivered"] == 1
@@ -1095,14 +1125,16 @@ def test_close_without_time_ends_at_once(make_queue, logged, timeout):
     began = time.monotonic()
     assert not queue.close(timeout)
     assert time.monotonic() - began < SOON / 2
-    assert any(re.search(r"within 0\.\d s", message) for message in logged())
+    assert any(re.search(r"within \d+\.\d s", message) for message in logged())
 
 
-def test_close_delivers_stops_the_thread_and_counts_what_comes_later(make_queue, logged):
+def test_close_delivers_stops_the_thread_and_counts_what_comes_later(make_queue, monkeypatch, logged):
+    monkeypatch.setattr(queue_module, "MARGIN_SECONDS", SOON)  # which it waits for the end of the thread
     sender = Sender()
     queue = make_queue(sender)
     for number in range(250):
         queue.put(number, 1)
+    wait_for(lambda: not queue._launching)  # or it may start another thread, which ends at once
     assert queue.close()
     assert not queue._thread.is_alive()
     queue.put("too late", 1)
@@ -1119,7 +1151,8 @@ def test_closing_a_queue_that_was_never_used_starts_no_thread(make_queue):
     assert queue._thread is None
 
 
-def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queue, logged):
+def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queue, monkeypatch, logged):
+    monkeypatch.setattr(sender_module, "LINGER_SECONDS", 3600)
     sender = Sender(hold=True)
     queue = make_queue(sender, batch_count=10)
     for number in range(35):
@@ -1132,13 +1165,13 @@ def test_close_gives_up_at_its_timeout_counts_what_is_left_and_says_so(make_queu
     in_hand = stats["queued"]  # these may arrive yet
     assert in_hand == 10
     assert stats["dropped"] == {"shutdown": 25}
-    assert [message for message in logged() if "are lost" in message] == [
+    (said,) = [message for message in logged() if "are lost" in message]
+    assert re.sub(r"\d+\.\d s and", "0.2 s and", said) == (  # what it took, on a busy machine a little more
         "[cozeloop] 35 finished spans could not be delivered within 0.2 s and are lost (shutdown_timeout is 5 s; "
         "a server that does not answer is waited for 2 s, one that is not there 0.5 s). With a spool_dir they are kept"
-    ]
+    )
     sender.go.set()
-    queue._thread.join(SOON)
-    assert not queue._thread.is_alive()
+    wait_for(lambda: not queue._thread.is_alive())
     assert account(queue) == {"finished": 35, "delivered": 10, "queued": 0, "dropped": {"shutdown": 25}}
     assert len(sender.batches) == 1  # nothing more was sent after the time was up
     queue.close()
@@ -1187,7 +1220,9 @@ def test_after_close_gave_up_nothing_waits(make_queue, monkeypatch):
     assert account(queue) == {"finished": 1, "delivered": 0, "queued": 0, "dropped": {"shutdown": 1}}
 
 
-def test_close_waits_for_the_end_of_the_thread(make_queue):
+def test_close_waits_for_the_end_of_the_thread(make_queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "MARGIN_SECONDS", SOON)
+
     class Slow(Uploads):
         def wait(self):
             if queue._closed:
@@ -1196,18 +1231,22 @@ def test_close_waits_for_the_end_of_the_thread(make_queue):
 
     queue = make_queue(Sender(), aside=Slow(lambda upload, pace: 0, 0))
     queue.put("item", 1)
+    wait_for(lambda: not queue._launching)  # or it may start another thread, which ends at once
     assert queue.close()
     assert not queue._thread.is_alive()
 
 
 def test_a_request_that_takes_all_its_time_ends_before_close_does(make_queue):
+    clock = Clock(goes=False)
+
     def send(items, queue):
-        while queue.pace.time_left(60) == 60:
-            time.sleep(0.01)
-        time.sleep(queue.pace.time_left(60))
+        wait_for(lambda: queue.pace.deadline is not None)
+        clock.ahead = queue.pace.time_left(60)
+        clock.looked.clear()
+        assert clock.looked.wait(SOON)  # who closes sees what time it is, and goes on waiting
         queue.settle(items)
 
-    queue = make_queue(send)
+    queue = make_queue(send, machine=clock)
     queue.put("item", 1)
     assert queue.close(1)
 
@@ -1312,11 +1351,9 @@ def test_time_left_is_what_close_leaves(make_queue):
     queue = make_queue(sender)
     assert queue.pace.time_left(3) == 3
     queue.put("item", 1)
-    closing = in_thread(lambda: queue.close(2))
-    deadline = time.monotonic() + SOON
-    while queue.pace.time_left(3) == 3 and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert 0 < queue.pace.time_left(3) < 2
+    closing = in_thread(lambda: queue.close(60))
+    wait_for(lambda: queue.pace.time_left(3600) < 3600)
+    assert 0 < queue.pace.time_left(3600) < 60
     queue.pace.deadline = time.monotonic() - 1
     assert queue.pace.time_left(3) == 0
     sender.go.set()
@@ -1327,14 +1364,14 @@ def test_time_left_is_what_close_leaves(make_queue):
 
 
 def test_all_queues_of_a_process_share_the_time_at_exit(make_queue, monkeypatch):
-    queues = [make_queue(Sender(hold=True), shutdown_timeout=0.5) for _ in range(6)]
+    queues = [make_queue(Sender(hold=True), shutdown_timeout=0.5) for _ in range(20)]
     for queue in queues:
         queue.put("item", 1)
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", queues)
     began = time.monotonic()
     process.leave()
-    assert time.monotonic() - began < 2.0  # one after the other it would be 3 s
+    assert time.monotonic() - began < 8  # one after the other it would be 10 s
 
 
 def test_all_queues_of_a_process_send_at_once_at_exit(make_queue, monkeypatch):
@@ -1383,8 +1420,8 @@ def test_what_is_given_up_at_exit_is_lost_and_not_taken_up_again(make_queue, mon
     monkeypatch.setattr(process, "_exiting", False)
     monkeypatch.setattr(process, "_at_exit", [queue])
     process.leave()
+    wait_for(lambda: queue.stats()["dropped"] == {"shutdown": 1})  # the thread may be late
     assert calls == [["item"]]
-    assert queue.stats()["dropped"] == {"shutdown": 1}
 
 
 def test_without_a_thread_a_flush_during_the_exit_has_no_more_time_than_the_exit(make_queue, monkeypatch):
@@ -1491,6 +1528,7 @@ def test_files_that_wait_stay_the_parents(make_queue, monkeypatch):
     queue = make_queue(beside.send, aside=beside.files)
     queue.put("file", 1)
     assert not queue.flush(0.1)
+    beside.wait_for_failure()
     monkeypatch.setattr(process, "_pid", -1)
     assert queue.flush(SOON)
     assert queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {}}

@@ -143,7 +143,7 @@ def test_spans_that_wait_are_no_work_for_the_garbage_collector():
     assert client.stats()["queued"] == 5 * MANY
     assert watched[1] - watched[0] < MANY / 10
     exporter.go.set()
-    client.close()
+    client.close(300)  # which encodes them all
     assert client.stats()["delivered"] == 5 * MANY
 
 

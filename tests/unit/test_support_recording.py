@@ -11,6 +11,7 @@ import time
 import pytest
 
 from support.recording import (
+    STOP_SECONDS,
     RecordingServer,
     close_early,
     dead_port,
@@ -32,7 +33,7 @@ def server():
     with RecordingServer() as server:
         yield server
         began = time.monotonic()
-    assert time.monotonic() - began < 1, "stopping took too long"
+    assert time.monotonic() - began < STOP_SECONDS, "stopping took too long"
     assert set(threading.enumerate()) <= threads  # those of tests before may end meanwhile
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), timeout=1)
@@ -203,7 +204,7 @@ def test_an_answer_can_wait_for_an_event(server):
     thread.join()
 
 
-@pytest.mark.parametrize("answer", [hang(), drip(ACCEPTED, 1), delay_until(threading.Event(), hang())])
+@pytest.mark.parametrize("answer", [hang(), drip(ACCEPTED, 0.01), delay_until(threading.Event(), hang())])
 def test_stopping_cuts_an_answer_short(server, answer):
     server.answers(answer)
     with Client(server) as client:
