@@ -110,8 +110,9 @@ def new_client(
         trace_queue_conf: how many spans may wait, default 65,536; how many go into one request, default and most 100.
         record_inputs: False keeps every input out of the traces, whatever a span or function says.
         record_outputs: the same for outputs.
-        mask: a function that is given every input, output and text of a tag before it leaves the process, and returns
-            what may be sent. When it fails, a placeholder is sent. Called on the daemon thread.
+        mask: a function that is given every input, output, text of a tag, name of a file and file that is text before
+            it leaves the process, and returns what may be sent. When it fails, a placeholder is sent. Called on the
+            daemon thread.
         sample_rate: which part of all traces is reported, from 0 to 1; default all. Services with the same rate agree.
         exporter: an object with ``export_spans(spans)`` that is given the spans, as dicts, instead of the platform;
             ``"otlp"`` sends them to an OpenTelemetry Collector (``integration/otel.py``).

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from .span import Span
 
+MASK_MARGIN = 4096  # characters that a mask is given beyond those that are sent: it must see what the cut goes through
+
 
 def snapshot(span: Span, field: str, value: Any) -> str | bytes | None:
     """A copy of ``value`` for ``field`` (``"input"`` or ``"output"``); its files are kept with the span.

@@ -13,7 +13,7 @@ import os
 from .. import logger
 from ..config import ENV_SCENE, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
 from . import media, snapshots, values
-from .texts import NOTHING, Content, clean, cut, text_json
+from .texts import MASK_FAILED, NOTHING, Content, clean, cut, text_json
 from .wire_tags import KEY_BYTES, system_tags_json, tags_json
 
 TYPE_CHECKING = False
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 NAME_BYTES = 1024  # of UTF-8, contract backend.md 2.3
 
 _NO_EXTRA: dict[str, Any] = {}
-
-MASK_FAILED = "(masked: the mask failed)"
 
 _json = values.encoder(None)
 

@@ -155,7 +155,7 @@ class Files:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._large: dict[str, str] = {}
-        self._entries: list[tuple[Part, str]] = []
+        self._entries: list[tuple[Part, str]] = []  # with the name that is shown
         self._keys: dict[bytes, str] = {}  # by content: the same bytes go up once
         self.uploads: dict[str, bytes] = {}
         self.left_out: list[str] = []  # names, for the system tag cut_off
@@ -177,8 +177,19 @@ class Files:
                 text = text.replace(part.key, known)
                 continue
             self.uploads[part.key] = content
-            self._entries.append((part, part.key))
+            self._entries.append((part, part.name))
         return text
+
+    def mask(self, masked: Callable[[str], str]) -> None:
+        """Let ``masked`` replace the names of files, and the content of those that are text."""
+        self._entries = [(part, masked(name) if name else "") for part, name in self._entries]
+        for key, content in self.uploads.items():
+            try:
+                text = content.decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            if "\0" not in text:  # or it is something else, such as a picture of a few bytes
+                self.uploads[key] = masked(text).encode("utf-8", "replace")
 
     def large(self, field: str, text: str, limit: int) -> str:
         """``text`` goes up as a file if it has more than ``limit`` bytes; its beginning is what the span shows."""
@@ -201,10 +212,10 @@ class Files:
             if len(text.encode("utf-8")) <= MAX_STORAGE_BYTES:
                 return text, dropped
         while len(text.encode("utf-8")) > MAX_STORAGE_BYTES:
-            part, key = self._entries.pop()
-            del self.uploads[key]
-            dropped.append(key)
-            self.left_out.append("%s %s %s" % (part.field, part.kind, part.name or key))
+            part, name = self._entries.pop()
+            del self.uploads[part.key]
+            dropped.append(part.key)
+            self.left_out.append("%s %s %s" % (part.field, part.kind, name or part.key))
             text = self._storage(0)
         return text, dropped
 
@@ -214,8 +225,8 @@ class Files:
         storage: dict[str, Any] = dict(self._large)
         if self._entries:
             storage["Attachments"] = [
-                {"field": part.field, "name": part.name[:name_chars], "type": part.kind, "tos_key": key}
-                for part, key in self._entries
+                {"field": part.field, "name": name[:name_chars], "type": part.kind, "tos_key": part.key}
+                for part, name in self._entries
             ]
         return json.dumps(storage, ensure_ascii=False, separators=(",", ":"))
 

@@ -10,14 +10,16 @@ import re
 
 from .. import logger
 from . import media, snapshots
-from .content import file_prefix
+from .content import MASK_MARGIN, file_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Container, Mapping, Sequence
+    from typing import Any, Collection, Mapping, Sequence
 
     from .encoding import Limits
     from .record import Record
+
+MASK_FAILED = "(masked: the mask failed)"
 
 quote = json.encoder.encode_basestring  # a str as JSON, non-ASCII kept
 
@@ -64,6 +66,22 @@ def text_json(text: str, limit: int, name: str, cut_off: list[str]) -> bytes:
         return quote(clean(text)).encode()
 
 
+def masked(text: str, limit: int, limits: Limits, name: str, cut_off: list[str]) -> str:
+    """``text``, of which ``limit`` bytes are sent, as it may leave the process."""
+    if len(text) <= limit + MASK_MARGIN:
+        return limits.masked(text)
+    cut_off.append(name)
+    return _without_end([limits.masked(text[: limit + 1 + MASK_MARGIN])])
+
+
+def _without_end(pieces: list[str]) -> str:
+    """What was masked of a text that is not all there, without what comes last: that may be the beginning of a secret,
+    which no mask finds.
+    """
+    text = "".join(pieces)
+    return text if pieces[-1] is MASK_FAILED else text[:-MASK_MARGIN]
+
+
 class Attached:
     """What goes with the two texts of a span: nothing, with nearly all.
 
@@ -98,14 +116,19 @@ class Content(Attached):
         lifters = extra.get("files", {}).copy()  # one C call: a setter that began before the end may come late
         notes = extra.get("notes") or {}
         files = media.Files(prefix) if ultra or lifters else None
+        known = limits.text_bytes if limits.mask is None else limits.text_bytes + MASK_MARGIN
+        partial = [field for field, text in texts.items() if len(text) > known and (not ultra or field in notes)]
         if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at
-            texts.update({field: text[: limits.text_bytes + 1] for field, text in texts.items()})
+            texts.update({field: text[: known + 1] for field, text in texts.items()})
         if files is not None:
             for field, lifter in lifters.items():
                 texts[field] = files.place(texts[field], lifter.parts)
                 noted.extend(lifter.notes)
         if limits.mask is not None:  # after what turned out to be no file was put back
-            _mask(texts, limits, lifters)
+            _mask(texts, limits, lifters, partial)
+            self.cut_off = partial
+            if files is not None:
+                files.mask(limits.masked)
         if files is not None:
             self._split_off(texts, files, limits.text_bytes if ultra else 0, notes)
             noted.extend(files.notes)
@@ -113,7 +136,7 @@ class Content(Attached):
         self.notes = noted
 
     def _split_off(
-        self, texts: dict[str, str], files: media.Files, large_bytes: int, too_large: Container[str]
+        self, texts: dict[str, str], files: media.Files, large_bytes: int, too_large: Collection[str]
     ) -> None:
         for field, text in texts.items():
             if large_bytes and field not in too_large and len(text) * 4 > large_bytes:
@@ -125,13 +148,16 @@ class Content(Attached):
         if without_room:
             logger.warn("a span has more files than the platform can store with it: see its system tag cut_off")
         self.uploads = files.uploads
-        self.cut_off = files.left_out
+        self.cut_off = [*self.cut_off, *files.left_out]
 
 
-def _mask(texts: dict[str, str], limits: Limits, lifters: dict[str, media.Lifter]) -> None:
+def _mask(
+    texts: dict[str, str], limits: Limits, lifters: dict[str, media.Lifter], partial: Collection[str]
+) -> None:
+    """Mask ``texts``, of which the ``partial`` ones are not all there."""
     for field, text in texts.items():
         keys = [part.key for part in lifters[field].parts] if field in lifters else []
         # Not the keys of files: a mask may take their digits for something secret.
         pieces = re.split("(%s)" % "|".join(keys), text) if keys else [text]
-        masked = (piece if piece in keys or not piece else limits.masked(piece) for piece in pieces)
-        texts[field] = "".join(masked)
+        pieces = [piece if piece in keys or not piece else limits.masked(piece) for piece in pieces]
+        texts[field] = _without_end(pieces) if field in partial else "".join(pieces)

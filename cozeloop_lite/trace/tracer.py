@@ -52,10 +52,11 @@ class Tracer:
         self._workspace_id = workspace_id
         self._exporter = SpanExporter(api, workspace_id, self._load_encoder, conf, exporter)
         # A text of more characters than it may have bytes is cut for certain; one more shows that there was more.
+        more = 1 if conf.mask is None else 1 + content.MASK_MARGIN
         self._owner = SpanOwner(
             self._finished,
-            conf.normal_field_max_byte + 1,
-            conf.input_output_field_max_byte + 1,
+            conf.normal_field_max_byte + more,
+            conf.input_output_field_max_byte + more,
             conf.ultra_large_report,
             conf.record_inputs,
             conf.record_outputs,

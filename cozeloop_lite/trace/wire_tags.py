@@ -11,7 +11,7 @@ from ..config import VALUE_BYTES
 from . import values
 from .span import RUNTIME_KEYS
 from .tags import FIRST_TAGS, MAX_TAGS
-from .texts import clean, cut, quote
+from .texts import clean, cut, masked, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _typed(
             longs.append(name + repr(value))
         elif kind is str:
             if limits.mask is not None and value:
-                value = limits.masked(value)
+                value = masked(value, value_bytes, limits, key, cut_off)
             if len(value) * 4 > value_bytes:
                 value = cut(value, value_bytes, key, cut_off)
             strings.append(name + quote(value))

@@ -11,6 +11,7 @@ import pytest
 
 import cozeloop_lite
 from cozeloop_lite.local import StandInServer
+from cozeloop_lite.masking import mask_secrets
 from cozeloop_lite.spec.tracespec import ModelImageURL, ModelInput, ModelMessage, ModelMessagePart
 from support.recording import RecordingServer, json_answer
 
@@ -229,6 +230,83 @@ def test_a_mask_sees_every_text_and_the_keys_of_files_survive_it():
         assert sent["tags_string"] == {"a": "***", "error": "*** ##", "b": "***"}
         assert sent["tags_long"] == {"n": 5}
         assert all(b"secret" not in request.body for request in server.requests)
+
+
+def test_a_mask_sees_names_of_files_and_files_that_are_text():
+    def mask(text):
+        return text.replace("secret", "***")
+
+    picture = b"\x89PNG\r\n\x1a\n\x00\x00secret"
+    with StandInServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
+        with client.start_span("s") as span:
+            note = {"type": "file_url", "file_url": {"name": "secret.txt", "url": "the secret 密码".encode()}}
+            other = {"type": "file_url", "file_url": {"url": "data:text/plain,another%20secret"}}
+            span.set_input({"messages": [{"role": "user", "parts": [note, other, image(picture)]}]})
+        assert client.close()
+        (stored,) = server.store.spans()
+        entries = json.loads(stored["object_storage"])["Attachments"]
+        assert [entry["name"] for entry in entries[:2]] == ["***.txt", ""]
+        contents = [server.store.file("7", entry["tos_key"]) for entry in entries]
+        assert contents == ["the *** 密码".encode(), b"another ***", picture]
+
+
+def test_of_a_mask_that_fails_at_a_file_a_placeholder_goes_up():
+    with StandInServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=fails)
+        with client.start_span("s") as span:
+            part = {"type": "file_url", "file_url": {"name": "secret", "url": b"secret"}}
+            span.set_input({"messages": [{"role": "user", "parts": [part]}]})
+        assert client.close()
+        assert list(server.store.files().values()) == [b"(masked: the mask failed)"]
+        assert "secret" not in json.dumps(server.store.spans())
+
+
+@pytest.mark.parametrize("ultra_large_report", [False, True])
+def test_a_cut_leaves_no_part_of_what_a_mask_would_have_found(ultra_large_report):
+    secret, end = "11010519491231002X", " and more" * 10_000
+
+    def upto(limit, secret_chars):  # so that the limit goes through the secret
+        return "x" * (limit - secret_chars - 1) + " " + secret + end
+
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(
+            server.url, "7", "t", mask=mask_secrets, ultra_large_report=ultra_large_report
+        )
+        for secret_chars in (3, 17):
+            with client.start_span("s") as span:
+                span.set_input(upto(1 << 20, secret_chars))
+                span.set_output({"": upto((1 << 20) - 5, secret_chars)})
+                span.set_tags({"tag": upto(1024, secret_chars), "user_id": upto(1024, secret_chars)})
+                span.set_error(ValueError(upto(1024, secret_chars)))
+                span.set_system_tags({"system": upto(1024, secret_chars)})
+        assert client.close()
+        assert len(server.spans()) == 2
+        assert all(b" 110" not in request.body for request in server.requests)
+        for sent in server.spans():
+            assert sent["tags_string"]["tag"].startswith("x" * 1000)
+            cut = json.loads(sent["system_tags_string"]["cut_off"])
+            assert {"tag", "user_id", "error", "system"} <= set(cut)
+            assert ultra_large_report == (not {"input", "output"} & set(cut))
+
+
+def test_the_end_of_a_cut_text_is_left_out_where_a_mask_makes_it_shorter():
+    client_sees = []
+
+    def mask(text):
+        client_sees.append(text)
+        return text.replace("long ", "")  # what comes last would else be sent
+
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
+        with client.start_span("s") as span:
+            span.set_tags({"tag": "long " * 1010 + "a beginning of a long " + "x" * 9000})
+            span.set_input("long " * 210_000 + "a beginning of a long " + "x" * 9000)
+        assert client.close()
+        (sent,) = server.spans()
+    assert "x" * 20 in client_sees[0] + client_sees[1]
+    assert sent["tags_string"]["tag"] == sent["input"] == ""
+    assert set(json.loads(sent["system_tags_string"]["cut_off"])) == {"tag", "input"}
 
 
 def fails(text):
