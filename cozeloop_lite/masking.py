@@ -40,9 +40,14 @@ def _always(text: str) -> bool:
 
 _NO_WORD_BEFORE = r"(?<![0-9A-Za-z_\-])"
 _NO_DIGIT_BEFORE, _NO_DIGIT_AFTER = r"(?<![0-9])(?<![0-9][.\-])", r"(?![0-9])(?!\.[0-9])"
+_TO_VALUE = r"\\{0,3}[\"']?\s{0,8}[:=]\s{0,8}"  # what is between a name and its value
+_WORD = r"[^\s\"'\\,;&}\])<>]"  # a character of a value without quotes
+_COUNT = r"(?<=token)" + _TO_VALUE + r"\\{0,3}[\"']?[0-9]+(?!" + _WORD + r")"  # a number of tokens is no secret
 _SECRET_NAMES = (
-    r"(?:api|access|secret|private|auth|client)[_\-]?(?:key|token|secret)|secret|token|password|passwd|pwd|credentials?"
+    r"(?:\b|_)(?:(?:api|access|secret|private|auth|client)[_\-]?(?:key|token|secret)"
+    r"|secret|token|password|passwd|pwd|credentials?)"
 )
+_LAST = -1  # of the groups that took part in the match
 
 # kind -> (the pattern, which group of it is replaced, what else must be true of it)
 _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
@@ -70,12 +75,15 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
     # name = value, "name": "value", also where the quotes are escaped because the JSON is a text in JSON
     "named_secret": (
         re.compile(
-            r"(?:\b|_)(?:" + _SECRET_NAMES + r")"
-            r"\\{0,3}[\"']?\s{0,8}[:=]\s{0,8}\\{0,3}[\"']?([^\s\"'\\,;&}\])<>]{4,})",
-            re.I,
+            _SECRET_NAMES + r"(?!" + _COUNT + r")" + _TO_VALUE + r"(?:"
+            r'"(?!\s)((?:[^"\\]|\\.){4,})'
+            r"|'(?!\s)((?:[^'\\]|\\.){4,})"
+            r'|\\{1,3}"(?!\s)([^"\\]{4,})'
+            r"|\\{0,3}[\"']?(" + _WORD + r"{4,}))",
+            re.I | re.S,
         ),
-        1,
-        lambda text: text.lower() not in ("null", "none", "true", "false") and not text.isdigit(),
+        _LAST,
+        lambda text: text.lower() not in ("null", "none", "true", "false"),
     ),
     "url_password": (
         re.compile(r"\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"']{0,100}:([^\s/@\"']{1,200})@", re.I),
@@ -108,6 +116,8 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
         _always,
     ),
 }
+
+_SIGNS = tuple("<%s>" % kind for kind in _PATTERNS)
 
 KINDS = tuple(_PATTERNS)
 """What can be masked, in the order in which it is: private keys, bearer tokens, API keys of well-known services, values
@@ -145,12 +155,13 @@ class Mask:
 
 
 def _replaced(text: str, kind: str) -> str:
-    pattern, group, holds = _PATTERNS[kind]
+    pattern, which, holds = _PATTERNS[kind]
     sign = "<%s>" % kind
 
     def replace(match: Match[str]) -> str:
+        group = match.lastindex or 0 if which == _LAST else which
         found = match.group(group)
-        if not holds(found) or found.startswith("<"):
+        if not holds(found) or found.startswith(_SIGNS):
             return match.group()
         whole, start = match.group(), match.start()
         return whole[: match.start(group) - start] + sign + whole[match.end(group) - start :]
