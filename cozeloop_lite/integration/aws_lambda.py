@@ -91,7 +91,7 @@ def lambda_handler(  # noqa: F811
     Each invocation is a span: a child of the caller's if the event has its headers, else the root of a new trace. Input
     is the event, output the result, both without credentials in their headers. Tags are ``request_id``,
     ``function_name``, ``function_version`` and ``cold_start``. An exception is recorded and goes on unchanged. At the
-    end all that is finished is sent, within the time that the invocation has left. Never raises.
+    end all that is finished is sent, by all clients, within the time that the invocation has left. Never raises.
 
     A plain function of ``(event, context)``; the results of others (an ``async def`` one) are handed on as they are.
 
@@ -165,7 +165,8 @@ class _Handler:
             if cold:
                 _heed_sigterm(client)
             if abs(time() - self._last) > IDLE_SECONDS:
-                _forget_connections(client)
+                for each in _with_others(client):
+                    _forget_connections(each)
             tags = lambda_events.context_tags(context)
             event = lambda_events.parsed(event)
             span = client.start_span(
@@ -188,7 +189,7 @@ class _Handler:
             span.set_output(lambda_events.shown(result))
 
     def flush(self, context: Any) -> None:
-        """Send what is finished, for as long as there is patience and time. Never raises."""
+        """Send what is finished, of whichever client, for as long as there is patience and time. Never raises."""
         client = self._client if self._client is not None else clients._default
         if client is None:
             return
@@ -197,18 +198,31 @@ class _Handler:
         if left is not None and left - MARGIN_SECONDS < seconds:
             seconds, near = max(0.0, left - MARGIN_SECONDS), ", so near is the time limit of the invocation"
         end = monotonic() + seconds
-        try:
-            delivered = client.flush(seconds)
-        except Exception as problem:  # noqa: BLE001 - a client of the program's own making
-            logger.warn("the spans of an invocation may not have been sent: %s", values.describe(problem))
-            return
-        in_vain = not delivered and monotonic() >= end
+        all_clients = _with_others(client)
+        for other in all_clients[1:]:
+            _flush(other, 0)  # it begins to send, and is waited for below: they share the time
+        delivered = [_flush(each, max(0.0, end - monotonic())) for each in all_clients]
+        in_vain = not all(delivered) and monotonic() >= end
         if in_vain:
             text = "spans were not delivered within %.2g s%s: they are sent with the next invocation"
             logger.warn(text, seconds, near)
         if not in_vain or seconds >= SHORT_SECONDS:  # less time than that proves nothing
             self._patience.learn(in_vain)
         self._last = time()
+
+
+def _with_others(client: Client) -> list[Client]:
+    """``client``, and the other ones of the process: a function may report to two platforms."""
+    return [client, *(other for other in list(clients._clients.values()) if other is not client)]
+
+
+def _flush(client: Client, seconds: float) -> bool:
+    """False when not all was delivered. Never raises."""
+    try:
+        return client.flush(seconds)
+    except Exception as problem:  # noqa: BLE001 - a client of the program's own making
+        logger.warn("the spans of an invocation may not have been sent: %s", values.describe(problem))
+        return True
 
 
 class _Patience:

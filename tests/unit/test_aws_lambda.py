@@ -70,6 +70,9 @@ class SlowClient:
     def _close(self):
         self.closed_connections += 1
 
+    def close(self, timeout):
+        """When the test is over."""
+
     def install_signal_flush(self, signals):
         """There is nothing to flush here when the process ends."""
 
@@ -190,6 +193,21 @@ def test_the_client_can_be_given(client, sink):
 
     handler({}, None)
     assert (len(sink.spans), len(other_spans.spans)) == (0, 1)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_other_clients_have_to_send_is_sent_too(client, sink, given):
+    other_spans = type(sink)()
+    other = new_client(workspace_id="8", api_token="token", exporter=other_spans)
+
+    @lambda_handler(client=other if given else None)
+    def handler(event, context):
+        client.start_span("here", "custom").finish()
+        other.start_span("there", "custom").finish()
+
+    handler({}, None)
+    assert "here" in [span["span_name"] for span in sink.spans]
+    assert "there" in [span["span_name"] for span in other_spans.spans]
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt()])
@@ -484,6 +502,18 @@ def test_after_a_flush_that_succeeds_there_is_patience_again(slow):
         slow.takes = takes
         handler({}, None)
     assert slow.flushes == [2.0, 0.2, 0.2, 2.0, 2.0]
+
+
+def test_several_clients_begin_to_send_at_once_and_share_the_time(slow, clock, monkeypatch):
+    other, third = SlowClient(clock), SlowClient(clock)
+    monkeypatch.setattr(clients, "_clients", {1: other, 2: slow, 3: third})
+    slow.takes, other.takes = 0.5, 9.0
+    handler = handler_of(slow)
+    handler({}, None)
+    assert (slow.flushes, other.flushes, third.flushes) == ([2.0], [0, 1.5], [0, 0.0])
+    assert clock.now == 1002.0
+    handler({}, None)
+    assert round(clock.now, 3) == 1002.2  # one that hangs costs as much as if there were no other
 
 
 def test_a_platform_slower_than_a_short_flush_has_its_chance(slow):
