@@ -16,6 +16,7 @@ from .. import clients, logger
 from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, extract
 from ..trace import context, failure, values
 from ..trace.span import NOOP
+from . import frameworks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _CARRIERS = [
     "HTTP_" + name.upper().replace("-", "_")
     for name in (COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, BAGGAGE)
 ]
-# Where frameworks leave what matched: the key in the environ, and the way to the pattern from there.
-_ROUTES = (("werkzeug.request", ("url_rule", "rule")), ("bottle.route", ("rule",)))
 
 
 class TraceMiddleware:
@@ -47,8 +46,9 @@ class TraceMiddleware:
 
     The span is named after method and route (``GET /orders/<id>``; the path where the framework does not tell the
     route), and has the tags ``http_method``, ``http_path``, ``http_route`` and ``http_status``. It ends when the body
-    was sent. An exception and a status from 500 up are errors; a body that was not read to its end has the tag
-    ``incomplete``. Bodies, headers and cookies are not recorded. Never raises by itself.
+    was sent. An exception, be it one that the framework answers, and a status from 500 up are errors; a body that was
+    not read to its end has the tag ``incomplete``. Bodies, headers and cookies are not recorded. Never raises by
+    itself.
 
     Args:
         app: the application.
@@ -72,8 +72,10 @@ class TraceMiddleware:
         context.push(outside)
         if span is NOOP:
             return self._app(environ, start_response)
+        frameworks.listen()
         request = _Request(span, environ)
         body = request.run(self._app, environ, request.heard(start_response))
+        request.note_body(body)
         return _watched(body, request)  # type: ignore[no-any-return]  # whatever the application returned
 
     def _start(self, environ: Environ) -> Span:
@@ -109,7 +111,7 @@ class _Request:
         self._status = ""
         self._route: str | None = None
         outside = context.top()
-        context.push(context.StandIn(span))
+        context.push(frameworks.RequestStandIn(span))
         self._stack = context.Stack()
         context.push(outside)
 
@@ -141,9 +143,16 @@ class _Request:
 
     def _note(self, status: Any, headers: Any = None, exc_info: Any = None) -> None:
         self._status = str(status)[:MAX_STATUS_CHARS]
-        self._route = _route(self.environ)  # Flask takes away at the end what tells it
+        self._route = frameworks.route_of(self.environ)  # Flask takes away at the end what tells it
         if exc_info and exc_info[1] is not None:  # handled by the application, and answered with a page of its own
             failure.record(self._span, exc_info[1])
+
+    def note_body(self, body: Any) -> None:
+        """What the application returned. Never raises."""
+        try:
+            self._route = self._route or frameworks.route_behind(body)
+        except Exception as problem:  # noqa: BLE001 - of a type that fails when it is looked at
+            logger.warn("the route of a request is not recorded: %s", values.describe(problem))
 
     def end(self, incomplete: bool) -> None:
         """The request is answered. Only the first call counts; never raises."""
@@ -232,14 +241,3 @@ class _SizedBody(_Body):
 def _text(value: str) -> str:
     """What WSGI has as Latin-1, as the UTF-8 that it is (PEP 3333), cut."""
     return value[:MAX_PATH_CHARS].encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _route(environ: Environ) -> str | None:
-    """The pattern that the framework found the path to match; None when it does not tell."""
-    for key, names in _ROUTES:
-        found = environ.get(key)
-        for name in names:
-            found = getattr(found, name, None)
-        if found and isinstance(found, str):
-            return found[:MAX_PATH_CHARS]
-    return None

@@ -616,7 +616,54 @@ def test_a_request_that_fails_is_an_error(spans, framework):
     assert (span.status, "error" in span.tags) == (-1, True)
 
 
-@pytest.mark.parametrize("framework, name", [(flask, "GET /orders/<int:number>"), (bottle, "GET /orders/<number:int>")])
+@pytest.mark.parametrize("framework", [flask, bottle, django])
+def test_an_exception_that_the_framework_answers_is_recorded_with_its_stack(spans, framework):
+    app, _ = framework()
+    if framework is flask:
+        pytest.importorskip("blinker")  # Flask 2.2 and before may lack it
+    elif framework is bottle and sys.modules["bottle"].__version__ < "0.13":
+        pytest.skip("this release tells the server nothing of what it catches")
+    with served(TraceMiddleware(app)) as port:
+        assert fetch(port, "/raise")[0] == 500
+        assert fetch(port, "/orders/7")[0] == 200
+    failed, other = spans
+    assert (failed.tags["error"], failed.tags["error_type"]) == ("bad", "ValueError")
+    assert "test_wsgi.py" in failed.tags["error_stack"]
+    assert "error" not in other.tags
+
+
+def test_a_failure_belongs_to_the_span_of_its_request_alone(spans):
+    def untraced(app):
+        return b"".join(app(environ("/raise"), Start()))
+
+    for app, _ in (flask(), django()):
+        ask(app)  # from now on the middleware hears of failures
+        with start_span("around"):
+            assert b"500" in untraced(app) or b"error" in untraced(app).lower()
+            cozeloop_lite.bind(untraced)(app)
+    assert [span.name for span in spans] == ["GET /", "around", "GET /", "around"]
+    assert all("error" not in span.tags for span in spans)
+
+
+def test_a_route_that_fails_when_it_is_looked_at_changes_nothing(spans, logged):
+    class Hostile(Body):
+        @property
+        def _resource_closers(self):
+            raise RuntimeError("not to be asked")
+
+    assert ask(answering(Hostile([b"x"])))[1] == b"x"
+    assert [span.name for span in spans] == ["GET /"]
+    assert len(logged()) == 1
+
+
+@pytest.mark.parametrize(
+    "framework, name",
+    [
+        (flask, "GET /orders/<int:number>"),
+        (bottle, "GET /orders/<number:int>"),
+        (django, "GET /orders/<int:number>"),
+    ],
+)
 def test_a_span_is_named_after_the_route_where_the_framework_tells_it(spans, framework, name):
     app, _ = framework()
     with served(TraceMiddleware(app)) as port:
