@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from enum import Enum
-from typing import Any, Callable, ClassVar, Iterator, Mapping, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterator, Mapping, TypeVar
 
 from .model import JsonObject, Model, compact
 
@@ -146,6 +147,32 @@ def read_by(reader: Reader, default: Any = None, json_name: str = "") -> Any:
     if default == []:
         return dataclasses.field(default_factory=list, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+
+    def dataclass(kind):
+        """A dataclass whose constructor passes over arguments that are no fields.
+
+        So do the models of the official package: programs hand on what a model answered, with all that is in there.
+        """
+        made = dataclasses.dataclass(kind)
+        construct = made.__init__
+
+        @functools.wraps(construct)
+        def __init__(self, *args, **kwargs):
+            try:
+                construct(self, *args, **kwargs)
+            except TypeError:
+                known = {name: value for name, value in kwargs.items() if name in made.__dataclass_fields__}
+                if len(known) == len(kwargs):
+                    raise
+                construct(self, *args, **known)
+
+        made.__init__ = __init__
+        return made
 
 
 class Entity(Model):

@@ -7,10 +7,22 @@ fill different ones. ``from_dict`` and ``to_dict`` read and write the platform's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, List, Union
 
-from .entity import Entity, OpenEnum, as_flag, as_integer, as_mapping, as_number, as_text, many, member, one, read_by
+from .entity import (
+    Entity,
+    OpenEnum,
+    as_flag,
+    as_integer,
+    as_mapping,
+    as_number,
+    as_text,
+    dataclass,
+    many,
+    member,
+    one,
+    read_by,
+)
 
 
 class TemplateType(OpenEnum):

@@ -6,11 +6,10 @@ its interface definition). Times are ms since the epoch: that is as exact as the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Iterator, Mapping
 
-from .entity import Entity, as_integer, as_mapping, as_number, as_text, many, one, read_by
+from .entity import Entity, as_integer, as_mapping, as_number, as_text, dataclass, many, one, read_by
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ROOT_PARENTS = ("", "0")  # contract backend.md 2

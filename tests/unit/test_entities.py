@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 
@@ -504,6 +505,19 @@ def test_a_constructor_keeps_what_it_does_not_understand():
     message = Message(parts=[{"type": "text"}, None, "x"], tool_calls="calls", content=5, metadata=[1])
     assert message.parts == [ContentPart(), None, "x"]
     assert (message.tool_calls, message.content, message.metadata) == ("calls", 5, [1])
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_constructor_passes_over_what_is_no_field(kind):
+    assert kind(refusal=None, no_field=1) == kind()
+    assert list(inspect.signature(kind).parameters) == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_a_constructor_that_is_given_too_much_by_position_fails():
+    with pytest.raises(TypeError, match="positional"):
+        FunctionCall(*"abcdefgh")
+    with pytest.raises(TypeError, match="multiple values"):
+        FunctionCall("f", name="g", no_field=1)
 
 
 def test_a_constructor_does_not_write_to_its_arguments():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ...entities.entity import (
@@ -13,6 +12,7 @@ from ...entities.entity import (
     as_mapping,
     as_number,
     as_text,
+    dataclass,
     many,
     member,
     one,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ...entities.entity import Entity, OpenEnum, as_is, as_text, many, member, read_by
+from ...entities.entity import Entity, OpenEnum, as_is, as_text, dataclass, many, member, read_by
 from .model import ModelMessage
 
 __all__ = ["PromptArgument", "PromptArgumentValueType", "PromptInput", "PromptOutput"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ...entities.entity import Entity, as_integer, as_is, as_number, as_text, many, read_by
+from ...entities.entity import Entity, as_integer, as_is, as_number, as_text, dataclass, many, read_by
 
 __all__ = ["RetrieverCallOption", "RetrieverDocument", "RetrieverInput", "RetrieverOutput"]
 

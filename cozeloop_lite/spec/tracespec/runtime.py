@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ...entities.entity import Entity, as_mapping, as_text, read_by
+from ...entities.entity import Entity, as_mapping, as_text, dataclass, read_by
 
 __all__ = ["Runtime"]
 
