@@ -129,6 +129,19 @@ def test_json_of_one_trace_is_the_same_from_a_file_and_from_a_server(tmp_path):
     assert (json.loads(of_file)[0]["input"], json.loads(of_file)[0]["tags_long"]) == ("x" * 300000, {"n": 1})
 
 
+@pytest.mark.parametrize("arguments", [["traces", "--json"], ["traces", TRACE_ID, "--json"]])
+def test_json_has_nothing_that_a_terminal_obeys(tmp_path, arguments):
+    name = "\x9b31m\x1b[0m \x7f \u202egnp.exe\u2066 \u2028 旅行 é"
+    with StandInServer(db=str(tmp_path / "s.db")) as server:
+        send(server.url, wire_span(1, span_name=name))
+
+    said = run(tmp_path, *arguments, "--db", "s.db")
+
+    assert "旅行 é" in said
+    assert all(char.isprintable() or char == "\n" for char in said)
+    assert name in json.loads(said)[0].values()
+
+
 def test_a_file_of_an_older_version_is_a_clear_error(tmp_path):
     with StandInServer(db=str(tmp_path / "old.db")) as server:
         send(server.url, wire_span(1))
