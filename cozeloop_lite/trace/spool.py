@@ -35,6 +35,7 @@ except ImportError:  # Windows
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # more than any span, and than the largest file the server takes
 MAX_FILE_BYTES = 64 * 1024 * 1024  # then a new one is begun
 MAX_FILES = 10_000  # of ours in the folder that are looked at, among ten times as many of anybody's
+COUNT_EACH = 32  # of these parts of what fits into the folder, written by one process, others are looked at again
 BROKEN_SECONDS = 5.0  # between two attempts to begin a file where that fails, or where there is no room
 KEEP_ASIDE_SECONDS = 24 * 3600  # how long what could not be read is kept, for whoever wants to know
 
@@ -95,7 +96,8 @@ class Spool:
         self._writing = False  # ... that come into the middle of a write of their own thread
         self._fd: int | None = None
         self._path, self._written = "", 0  # of the file that is open: where it is, and how many bytes are in it
-        self._used = 0  # bytes of all files, as counted when it was opened and since
+        self._used = 0  # bytes of all files, as counted ...
+        self._since = 0  # ... and what was written since then, which is in there, too
         self._broken_until = 0.0  # monotonic seconds
         self._sent_last = ""  # the path that was taken last: if it stays, it does not hold up those that come after it
         process.on_fork(self)
@@ -136,6 +138,8 @@ class Spool:
         try:
             if begins:
                 self._open()
+            elif self._since > self._max_bytes // COUNT_EACH:  # of others, who write as well
+                self._count()
             if self._used + len(data) <= self._max_bytes:
                 self._append(data)
                 return True
@@ -157,7 +161,7 @@ class Spool:
     def _open(self) -> None:
         self._close()
         os.makedirs(self._folder, 0o700, exist_ok=True)
-        self._used = sum(map(_size, self._paths()))
+        self._count()
         name = "%s%015d-%d-%s" % (self._prefix, int(time.time() * 1000), os.getpid(), os.urandom(4).hex())
         listed = os.path.join(self._folder, name)
         self._path = os.path.join(self._folder, "." + name)  # until it is locked: nobody may take it before
@@ -168,6 +172,9 @@ class Spool:
         self._append(_MAGIC)
         os.rename(self._path, listed)
         self._path = listed
+
+    def _count(self) -> None:
+        self._used, self._since = sum(map(_size, self._paths())), 0
 
     def _take_back(self) -> None:
         """A write has failed: leave nothing of it, nor a file with nothing in it."""
@@ -185,6 +192,7 @@ class Spool:
             view = view[os.write(self._fd, view) :]
         self._written += len(data)
         self._used += len(data)
+        self._since += len(data)
 
     def close(self) -> None:
         """End the file that is being written: from now on it may be sent."""

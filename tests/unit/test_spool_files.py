@@ -156,6 +156,17 @@ def test_no_more_is_kept_than_fits(folder):
     assert not Spool(folder, "other", max_bytes=3000).write(record), "the folder counts, not the file"
 
 
+def test_what_many_processes_keep_at_once_fits_too(folder):
+    max_bytes = 1 << 20
+    spools = [Spool(folder, "d", max_bytes) for _ in range(8)]
+    record = Record("", b"x" * 1000, 1)
+    for _ in range(max_bytes // 1000):
+        for spool in spools:
+            spool.write([record])
+    used = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    assert 0.9 * max_bytes < used < 1.3 * max_bytes  # 8 / 32 more at most, and the last record of each
+
+
 def test_a_long_file_is_followed_by_another(spool, folder, monkeypatch):
     monkeypatch.setattr(spool_module, "MAX_FILE_BYTES", 3000)
     for _ in range(4):
