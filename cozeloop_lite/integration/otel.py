@@ -86,6 +86,11 @@ class OtlpExporter:
     def __repr__(self) -> str:
         return "<OtlpExporter %s>" % self._url.partition("?")[0]
 
+    @property
+    def destination(self) -> str:
+        """Whose spans a ``spool_dir`` keeps: another receiver must not get them."""
+        return self._url
+
     def export_spans(self, spans: list[dict[str, Any]]) -> None:
         """Send ``spans``, dicts as they would go to the platform.
 

@@ -104,7 +104,8 @@ class SpanExporter:
         if spool is None and conf.spool_dir:
             from .spool import Spool, destination
 
-            place = destination(api.base_url if sink is None else "exporter", workspace_id)
+            receiver = api.base_url if sink is None else getattr(sink, "destination", "exporter")
+            place = destination(receiver, workspace_id)
             spool = Spool(conf.spool_dir, place, conf.spool_max_bytes)
         self._backlog: Backlog | None = None
         if spool is not None:

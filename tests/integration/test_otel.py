@@ -277,6 +277,26 @@ def test_what_a_spool_kept_is_sent_by_the_next_client(server, tmp_path):
     server.wait_for(lambda server: len(spans_in(server)) == 2)
 
 
+def test_what_was_kept_for_one_receiver_is_not_sent_to_another(server, tmp_path):
+    server.default = json_answer({}, 503)
+    with RecordingServer() as other:
+        settings = {"workspace_id": "7", "api_token": "token", "spool_dir": str(tmp_path)}
+        first = new_client(exporter=OtlpExporter(server.url + "/v1/traces"), **settings)
+        first.start_span("kept").finish()
+        first.close(0.2)
+        assert first.stats()["spooled"] == 1
+        other.default = TAKEN
+        second = new_client(exporter=OtlpExporter(other.url + "/v1/traces"), **settings)
+        second.start_span("new").finish()
+        assert second.close()
+        assert list(spans_in(other)) == ["new"]
+    server.default = TAKEN
+    third = new_client(exporter=OtlpExporter(server.url + "/v1/traces"), **settings)
+    third.start_span("newer").finish()
+    assert third.close()
+    assert third.stats()["replayed"] == 1
+
+
 # -- headers, in both directions --------------------------------------------------------------------------------------
 
 TRACE_CONTEXT = TraceContextTextMapPropagator()
