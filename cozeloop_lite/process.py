@@ -26,6 +26,7 @@ _after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
 _pid = os.getpid()
 _exiting = False
 _finalizer: Any = None
+_celery: Any = None  # the signal of Celery that is listened to
 # Held while a thread of ours imports something; a fork waits for it. Python's own lock on a module that is being
 # imported would stay locked in the child for ever, and so would whoever imports the module there.
 _loading = threading.RLock()
@@ -63,15 +64,30 @@ def at_work() -> None:
     """To be called when there is something to do at exit.
 
     A forked child of ``multiprocessing`` forgets the ``atexit`` hooks it has from its parent, or (before CPython 3.13)
-    runs none at all: it has hooks of its own.
+    runs none at all: it has hooks of its own. A worker of Celery ends by ``os._exit``, and tells by a signal.
     """
-    global _finalizer
+    global _finalizer, _celery
+    signal = getattr(sys.modules.get("celery.signals"), "worker_process_shutdown", None)
+    if signal is not None and signal is not _celery:
+        _celery = signal
+        _listen(signal)
     util = sys.modules.get("multiprocessing.util")
     if util is None or _finalizer is not None:
         return
     process = sys.modules["multiprocessing.process"].current_process()
     if getattr(process, "_parent_pid", None) is not None:  # not the main process, where atexit does
         _finalizer = util.Finalize(None, leave, exitpriority=-100)  # after those of the program
+
+
+def _listen(signal: Any) -> None:
+    try:
+        signal.connect(_worker_ends, weak=False)
+    except Exception as problem:  # noqa: BLE001 - of another module of that name
+        logger.warn("what a worker of Celery has not sent when it ends is lost: %r", problem)
+
+
+def _worker_ends(**about: Any) -> None:
+    leave()
 
 
 def _before_fork() -> None:

@@ -1,4 +1,4 @@
-"""At home where programs live: gunicorn's workers, gevent's greenlets, sub-interpreters."""
+"""At home where programs live: gunicorn's and Celery's workers, gevent's greenlets, sub-interpreters."""
 
 from __future__ import annotations
 
@@ -73,6 +73,75 @@ def test_gunicorn(server, tmp_path, worker, preload):
     # With --preload the master imports, and its workers send none of its spans again.
     assert server.names().count("import") == (1 if preload else 2)
     assert len({span["span_id"] for span in server.spans()}) == len(server.spans())
+
+
+TASKS = """
+import os
+from celery import Celery
+from cozeloop_lite import start_span
+
+folder = os.path.dirname(os.path.abspath(__file__))
+app = Celery("tasks", broker="filesystem://")
+folders = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder}
+app.conf.update(broker_transport_options=folders, worker_max_tasks_per_child=1)
+
+@app.task
+def work(number):
+    start_span("task %d" % number).finish()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Celery's workers need fork")
+def test_workers_of_celery_that_end_after_a_task(server, tmp_path):
+    pytest.importorskip("celery")
+    (tmp_path / "tasks.py").write_text(TASKS)
+    sent = "import tasks\nfor number in range(4): tasks.work.delay(number)"
+    where = {"env": environment(server.url, C_FORCE_ROOT="1"), "cwd": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", sent], check=True, timeout=SOON, **where)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True, **where,
+    )  # fmt: skip
+    try:
+        server.wait_for_spans(4, timeout=SOON)
+    finally:
+        process.terminate()
+        try:
+            _, said = process.communicate(timeout=SOON)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert "[cozeloop]" not in said
+    assert sorted(server.names()) == ["task %d" % number for number in range(4)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_worker_tells_that_it_ends_and_what_it_has_is_sent(server):
+    run(
+        server.url,
+        """
+        import os, sys, types
+        from cozeloop_lite import start_span
+
+        class Signal:  # as Celery has it
+            receivers = []
+            def connect(self, receiver, weak):
+                assert not weak
+                self.receivers.append(receiver)
+
+        signals = sys.modules["celery.signals"] = types.ModuleType("celery.signals")
+        signals.worker_process_shutdown = Signal()
+        start_span("parent").finish()
+        if os.fork() == 0:
+            start_span("child").finish()
+            for receiver in Signal.receivers:
+                receiver(signal=Signal, sender=None, pid=os.getpid(), exitcode=0)
+            os._exit(0)
+        os.wait()
+        assert len(Signal.receivers) == 1
+        """,
+    )
+    assert sorted(server.names()) == ["child", "parent"]
 
 
 def test_greenlets_of_gevent_are_tasks_of_their_own(server):
