@@ -157,7 +157,7 @@ class SendQueue(Sender):
 
     def _on_exit(self) -> None:
         if not self._drained:  # which a queue is not that is being closed, by another thread or under a signal handler
-            self._drain(self._exit_by, for_the_silent=False)
+            self._drain(self._exit_by, for_the_silent=False, began=self._exit_by - self._shutdown_timeout)
             self._ready = False
 
     def _last_chance(self, end: float, for_the_silent: bool) -> None:
@@ -170,9 +170,9 @@ class SendQueue(Sender):
         self._aside.last_chance()
         self._hurry(NEVER)
 
-    def _drain(self, end: float, for_the_silent: bool) -> bool:
+    def _drain(self, end: float, for_the_silent: bool, began: float | None = None) -> bool:
         """Send all that waits until ``end`` and count the rest as lost; a silent server may end it earlier."""
-        began = self._machine.monotonic()
+        began = self._machine.monotonic() if began is None else began
         with self._lock:
             self._last_chance(end, for_the_silent)
             lost, target, spooled = self._lost(), self._last(), self._account.spooled
