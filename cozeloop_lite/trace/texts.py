@@ -155,9 +155,9 @@ def _mask(
     texts: dict[str, str], limits: Limits, lifters: dict[str, media.Lifter], partial: Collection[str]
 ) -> None:
     """Mask ``texts``, of which the ``partial`` ones are not all there."""
+    # Not the keys of files, which the output may share with the input: a mask may take their digits for a secret.
+    keys = [part.key for lifter in lifters.values() for part in lifter.parts]
     for field, text in texts.items():
-        keys = [part.key for part in lifters[field].parts] if field in lifters else []
-        # Not the keys of files: a mask may take their digits for something secret.
         pieces = re.split("(%s)" % "|".join(keys), text) if keys else [text]
         pieces = [piece if piece in keys or not piece else limits.masked(piece) for piece in pieces]
         texts[field] = _without_end(pieces) if field in partial else "".join(pieces)

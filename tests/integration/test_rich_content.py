@@ -309,6 +309,19 @@ def test_the_end_of_a_cut_text_is_left_out_where_a_mask_makes_it_shorter():
     assert set(json.loads(sent["system_tags_string"]["cut_off"])) == {"tag", "input"}
 
 
+def test_the_key_of_a_file_that_input_and_output_share_survives_a_mask():
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=lambda text: "*" * len(text))
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one")))
+            span.set_output({"choices": [{"message": {"role": "assistant", "parts": [image(b"one")]}}]})
+        assert client.close()
+        (sent,) = server.spans()
+        (entry,) = json.loads(sent["object_storage"])["Attachments"]
+        assert entry["tos_key"] in sent["input"]
+        assert entry["tos_key"] in sent["output"]
+
+
 def fails(text):
     raise RuntimeError(text)
 
