@@ -12,6 +12,7 @@ import itertools
 import json
 import pathlib
 import sys
+import tracemalloc
 import types
 import typing
 import uuid
@@ -275,6 +276,29 @@ def test_no_more_objects_are_asked_for_their_form_than_can_be_sent():
         text(value, 2000)
         assert len(asked) < 20
         asked.clear()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda v: {"a": v},
+        lambda v: [1, v, 2],
+        lambda v: [{"a": [v]}],
+        lambda v: [Wrapper(v), v],
+        lambda v: [1.0, float("nan"), v],
+    ],
+)
+def test_of_a_text_that_is_too_much_alone_no_more_is_written_than_can_be_sent(wrap):
+    value = wrap('"' * 10_000_000)
+    tracemalloc.start()
+    try:
+        shown = text(value, 2000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(shown) == 2001
+    assert shown.endswith(('\\"' * 100, '"\\' * 100))
+    assert peak < 1_000_000
 
 
 def test_a_small_value_is_never_shortened():
