@@ -138,6 +138,9 @@ class Lifter:
         if size > MAX_FILE_BYTES + 1024:
             self.notes.append("%s: a file of about %d bytes, %d at most" % (self._field, size, MAX_FILE_BYTES))
             return "(not uploaded: about %d bytes, and a file may have %d)" % (size, MAX_FILE_BYTES)
+        for part in self.parts:  # one file, however often it stands there
+            if type(part.data) is type(data) and part.data == data:
+                return part.key
         if self._number >= MAX_LIFTED:
             self.notes.append("%s: one file more than a span can have" % self._field)
             return "(not uploaded: one file more than a span can have)"

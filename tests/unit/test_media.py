@@ -307,6 +307,14 @@ def test_a_hundred_images_keep_no_more_than_can_be_sent():
     assert "base64," not in json.dumps(lifted)
 
 
+def test_one_image_again_and_again_leaves_room_for_others():
+    parts = [*[part(b"one")] * 50, *[part(PNG)] * 50, part(b"the last")]
+    text, files, _, _ = files_of(messages(*parts))
+    urls = [item["image_url"]["url"] for item in json.loads(text)["messages"][0]["parts"]]
+    assert [files.uploads[url] for url in urls] == [*[b"one"] * 50, *[b"picture"] * 50, b"the last"]
+    assert len(files.uploads) == 3
+
+
 @pytest.mark.parametrize("url", [b"x" * (31 << 20), "data:image/png;base64," + "A" * (42 << 20)], ids=["bytes", "text"])
 def test_a_file_that_the_server_would_refuse_is_not_kept(url):
     lifted, lifter = lift(messages(part(url)))
