@@ -24,9 +24,17 @@ _heard: set[str] = set()  # ... and those whose signal is listened to
 
 
 class RequestStandIn(context.StandIn):
-    """At the bottom of the stack of a request."""
+    """Stands for the span of a request, below all that is done to answer it."""
 
     __slots__ = ()
+
+
+def request_span() -> Any:
+    """The span of the request that is being answered here; None when none is."""
+    span: Any = context.top()
+    while span is not None and type(span) is not RequestStandIn:
+        span = span._outer
+    return None if span is None else span.span
 
 
 def route_of(environ: dict[str, Any]) -> str | None:
@@ -67,11 +75,9 @@ def listen() -> None:
 def _failed(sender: Any = None, exception: BaseException | None = None, **about: Any) -> None:
     """A framework caught ``exception`` (Flask), or what is being handled (Django). Never raises."""
     try:
-        bottom: Any = context.top()
-        while bottom is not None and bottom._outer is not None:
-            bottom = bottom._outer
+        span = request_span()
         error = exception if exception is not None else sys.exc_info()[1]
-        if isinstance(bottom, RequestStandIn) and isinstance(error, BaseException):
-            failure.record(bottom.span, error)
+        if span is not None and isinstance(error, BaseException):
+            failure.record(span, error)
     except Exception as problem:  # noqa: BLE001 - it would become the framework's own failure
         logger.warn("the failure of a request is not recorded: %s", values.describe(problem))

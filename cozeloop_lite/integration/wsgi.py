@@ -89,8 +89,12 @@ class TraceMiddleware:
             headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
             parent = extract(headers) if headers else None
             query = _text(environ.get("QUERY_STRING", "")) if self._record_query else None
-            # A new trace: what is current here, on a thread of the server's, is not the caller.
-            span = client.start_span(method + " " + path, "function", child_of=parent, start_new_trace=True)
+            # What is current here, on a thread of the server's, is not the caller: a new trace. Unless an application
+            # that is wrapped as well is answering a request, of which this one is a part.
+            inside = frameworks.request_span() is not None
+            span = client.start_span(
+                method + " " + path, "function", child_of=None if inside else parent, start_new_trace=not inside
+            )
             span.set_tags({"http_method": method, "http_path": path, "http_query": query or None})
             return span
         except Exception as problem:  # noqa: BLE001 - an environ that is none, or a client of the program's own making

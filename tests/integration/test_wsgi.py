@@ -154,6 +154,25 @@ def test_what_is_current_on_the_thread_of_the_server_is_no_parent_and_stays_curr
     assert spans.named("GET /").parent_id == ""
 
 
+@pytest.mark.parametrize("headers", [{}, {"HTTP_TRACEPARENT": PARENT}], ids=["root", "child"])
+@pytest.mark.parametrize("body", [[b"all"], Body([b"in ", b"parts"])], ids=["list", "stream"])
+def test_an_application_that_is_wrapped_inside_another_one_belongs_to_its_request(spans, headers, body):
+    inner = TraceMiddleware(answering(body))
+
+    def outer(environ, start_response):
+        with start_span("dispatch"):
+            return inner({**environ, "SCRIPT_NAME": "/shop"}, start_response)
+
+    for _ in range(2):
+        ask(outer, **headers)
+    requests = [span for span in spans if span.name == "GET /"]
+    assert [span.parent_id for span in requests] == [SPAN_ID if headers else ""] * 2
+    inside = [span for span in spans if span.name == "GET /shop/"]
+    assert [span.parent.name for span in inside] == ["dispatch"] * 2
+    assert [span.parent.parent for span in inside] == requests
+    assert context.current() is None
+
+
 def test_a_query_string_is_recorded_only_when_asked_for(spans):
     ask(hello, QUERY_STRING="token=secret")
     list(TraceMiddleware(hello, record_query=True)(environ(QUERY_STRING="page=2"), Start()))
