@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from .api.oauth import OAuthApp
+
 _lock = threading.RLock()
 _clients: dict[Any, Client] = {}
 _default: Client | None = None
@@ -43,7 +45,7 @@ process.on_fork(_fork_hook)
 def new_client(
     api_base_url: str | None = None,
     workspace_id: str | None = None,
-    api_token: str | Callable[[], str] | None = None,
+    api_token: str | Callable[[], str] | OAuthApp | None = None,
     jwt_oauth_client_id: str | None = None,
     jwt_oauth_private_key: str | None = None,
     jwt_oauth_public_key_id: str | None = None,
@@ -84,7 +86,8 @@ def new_client(
             usually ``http://localhost:8888``.
         workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
         api_token: an access token, or a function that returns one and is called for each request.
-            ``COZELOOP_API_TOKEN``; required.
+            ``COZELOOP_API_TOKEN``; required. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`, an OAuth application
+            with settings beyond those below: ``ttl``, ``account_id``, ``scope``, ``claims``.
         api_token_ttl: seconds for which what such a function returned is used again; default: not at all.
         jwt_oauth_client_id: of an OAuth application, which is stronger than ``api_token``: it gets tokens when
             they are needed. ``COZELOOP_JWT_OAUTH_CLIENT_ID``.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import urllib3
 
     from . import connections, transport
+    from .oauth import OAuthApp
     from .stream import EventStream
 
     Answer = TypeVar("Answer")
@@ -42,7 +43,8 @@ class ApiClient:
     Args:
         api_base_url: where it is; default ``COZELOOP_API_BASE_URL``, then ``https://api.coze.cn``.
         api_token: a personal access token or an OAuth token, or a function that returns one and is called for each
-            request; default ``COZELOOP_API_TOKEN``.
+            request; default ``COZELOOP_API_TOKEN``. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`, an OAuth
+            application with settings beyond those below: ``ttl``, ``account_id``, ``scope``, ``claims``.
         timeout: seconds that a call may take from beginning to end; default ``COZELOOP_REQUEST_TIMEOUT`` (which is in
             milliseconds), then 3.
         upload_timeout: the same for uploads; default 30.
@@ -68,7 +70,7 @@ class ApiClient:
     def __init__(
         self,
         api_base_url: str | None = None,
-        api_token: str | Callable[[], str] | None = None,
+        api_token: str | Callable[[], str] | OAuthApp | None = None,
         *,
         timeout: float | None = None,
         upload_timeout: float | None = None,

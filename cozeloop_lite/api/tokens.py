@@ -5,6 +5,7 @@ All ways have the methods of :class:`GivenToken`: ``token``, ``invalidate``, ``r
 
 from __future__ import annotations
 
+import sys
 import threading
 from time import monotonic, time
 
@@ -104,7 +105,7 @@ class OAuthSettings:
 
 
 def source(
-    api_token: str | Callable[[], str] | None,
+    api_token: Any,
     ttl: float | None,
     oauth: OAuthSettings,
     base_url: str,
@@ -112,11 +113,17 @@ def source(
 ) -> Any:
     """Where a client has its token from. OAuth is stronger than a token (contract siblings.md 1.1).
 
+    ``api_token`` is one, a function that returns one, or an application; that is stronger than all other settings.
+
     Raises:
         AuthInfoRequiredError: there is neither a token nor a complete OAuth application.
     """
     lifetime = None if ttl is None else config.seconds("api_token_ttl", ttl, 0)
-    app = oauth.app(bool(config.setting(api_token, config.ENV_API_TOKEN)))
+    module = sys.modules.get(__package__ + ".oauth")  # whoever has an application has that
+    if module is not None and isinstance(api_token, module.OAuthApp):
+        app: OAuthApp | None = api_token
+    else:
+        app = oauth.app(bool(config.setting(api_token, config.ENV_API_TOKEN)))
     if app is not None:
         from .auth import AccessToken
 

@@ -99,6 +99,26 @@ def test_a_token_for_another_account_is_asked_for_on_its_path(platform):
     assert platform.paths() == ["/api/permission/oauth2/account/42/token"]
 
 
+def test_a_client_is_given_an_application_with_settings_of_its_own(platform, monkeypatch):
+    monkeypatch.setenv("COZELOOP_API_TOKEN", "not-to-be-sent")
+    more = {"ttl": 3600, "account_id": 42, "scope": {"attribute_constraint": {}}, "claims": {"session_name": "user-1"}}
+    made = [oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM, **more) for _ in "ab"]
+    platform.answers(json_answer({"access_token": "for-42", "expires_in": int(time.time()) + 3600}))
+    platform.default = json_answer({"code": 0, "msg": ""})
+    with new_client(platform.url, "7", made[0]) as client:
+        assert new_client(platform.url, "7", made[1]) is client
+        assert new_client(platform.url, "7", oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM)) is not client
+        client.start_span("step").finish()
+        assert client.flush()
+        assert "OAuth" in str(client.check(send_span=False))
+    assert platform.paths()[:2] == ["/api/permission/oauth2/account/42/token", "/v1/loop/traces/ingest"]
+    proof, sent = (request.headers["Authorization"].partition(" ")[2] for request in platform.requests[:2])
+    assert verified(proof, RSA.public_key())[1]["session_name"] == "user-1"
+    asked = platform.requests[0].json()
+    assert (asked["duration_seconds"], asked["scope"]) == (3600, {"attribute_constraint": {}})
+    assert sent == "for-42"
+
+
 OAUTH_ERROR = {"error_code": "invalid_client", "error_message": "kid is not registered", "error": "e"}
 
 
