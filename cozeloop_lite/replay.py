@@ -144,9 +144,9 @@ class Replay:
     def report(self) -> int:
         """Print what became of it; the exit code."""
         files, size = self._spool.holds()
+        others = self._spool.others()
         if not (self._total or files):
             sys.stdout.write("nothing to send in %s for this address and workspace\n" % self._folder)
-            others = self._spool.others()
             if others:
                 text = "what is there for others: %s (localhost and 127.0.0.1 are two addresses)"
                 return fail(text % _counted(others, "file"))
@@ -156,7 +156,8 @@ class Replay:
         if lost:
             sent += "; lost: %d, too old, refused by the server, or unreadable" % lost
         if not files:
-            sys.stdout.write("%s; nothing is left in %s\n" % (sent, self._folder))
+            for_others = " for this address and workspace (for others: %s)" % _counted(others, "file") if others else ""
+            sys.stdout.write("%s; nothing is left in %s%s\n" % (sent, self._folder, for_others))
             return 1 if lost or self._spool.damaged else 0
         sys.stdout.write("%s; %s are left in %s\n" % (sent, _mebibytes(size), self._folder))
         why = "a program that still runs is writing there, and sends it itself; or it is another user's"

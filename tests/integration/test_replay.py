@@ -96,6 +96,17 @@ def test_what_is_for_another_workspace_stays(server, folder, capfd):
     assert run(capfd, folder)[0] == 0
 
 
+def test_that_nothing_is_left_is_not_said_of_what_another_workspace_has_there(server, folder, capfd):
+    outage(folder, server)
+    outage(folder, server, workspace_id="43")
+    code, out, _ = run(capfd, folder)
+    assert code == 0
+    assert out == (
+        "sent 1 span and 0 files; nothing is left in %s for this address and workspace (for others: 1 file)\n" % folder
+    )
+    assert run(capfd, folder, "--workspace-id", "43")[1] == "sent 1 span and 0 files; nothing is left in %s\n" % folder
+
+
 def test_what_was_set_aside_is_for_nobody(folder, capfd):
     folder.mkdir()
     (folder / ("cozeloop-%s-1-2-3.aside" % ("0" * 16))).write_bytes(b"")
