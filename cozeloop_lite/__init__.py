@@ -145,7 +145,14 @@ def _module(path: str) -> object:
 
     The list has the module itself returned, not the package that it is in.
     """
-    return __import__(path, globals(), None, ["__name__"], 1)
+    lock = _process.loading()
+    # Never waiting: another thread that has it may wait for a module that the import of a module is in the middle of.
+    alone = lock.acquire(False)
+    try:
+        return __import__(path, globals(), None, ["__name__"], 1)
+    finally:
+        if alone:
+            lock.release()
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import config
+from . import config, process
 from .propagation import extract
 from .trace import context
 from .trace.span import NOOP
@@ -61,7 +61,8 @@ class Client:
         """The :class:`PromptHub`; made when it is first used, so that a program which only traces starts without it."""
         hub = self._parts.get("prompts")
         if hub is None:
-            from .prompt.hub import PromptHub
+            with process.loading():
+                from .prompt.hub import PromptHub
 
             conf = self._prompt_conf
             hub = PromptHub(
@@ -150,13 +151,15 @@ class Client:
         self, trace_id: str, key: str, value: Value, span_id: str | None = None, reasoning: str | None = None
     ) -> None:
         """Attach feedback to a trace or one of its spans: see :func:`cozeloop_lite.feedback.add_feedback`."""
-        from .feedback import add_feedback
+        with process.loading():
+            from .feedback import add_feedback
 
         add_feedback(self.api, self._workspace_id, trace_id, key, value, span_id, reasoning)
 
     def delete_feedback(self, trace_id: str, key: str, span_id: str | None = None) -> None:
         """Take feedback away: see :func:`cozeloop_lite.feedback.delete_feedback`."""
-        from .feedback import delete_feedback
+        with process.loading():
+            from .feedback import delete_feedback
 
         delete_feedback(self.api, self._workspace_id, trace_id, key, span_id)
 
@@ -169,7 +172,8 @@ class Client:
         end_time: Time | None = None,
     ) -> Trace:
         """The spans of one trace: see :func:`cozeloop_lite.query.search.search_trace`."""
-        from .query.search import search_trace
+        with process.loading():
+            from .query.search import search_trace
 
         return search_trace(self.api, self._workspace_id, trace_id, log_id, start_time=start_time, end_time=end_time)
 
@@ -183,7 +187,8 @@ class Client:
         page_size: int = 100,
     ) -> Iterator[TraceSpan]:
         """The spans that match, the latest first: see :func:`cozeloop_lite.query.search.search_spans`."""
-        from .query.search import search_spans
+        with process.loading():
+            from .query.search import search_spans
 
         return search_spans(
             self.api,

@@ -27,8 +27,9 @@ _pid = os.getpid()
 _exiting = False
 _finalizer: Any = None
 _celery: Any = None  # the signal of Celery that is listened to
-# Held while a thread of ours imports something; a fork waits for it. Python's own lock on a module that is being
-# imported would stay locked in the child for ever, and so would whoever imports the module there.
+# Held while something is imported late, on a thread of ours or of the program's; a fork on another one waits for it.
+# Python's own lock on a module that is being imported would stay locked in the child for ever, and so would whoever
+# imports the module there.
 _loading = threading.RLock()
 
 
@@ -50,7 +51,7 @@ def on_fork(obj: Any) -> None:
 
 
 def loading() -> Any:
-    """``with process.loading():`` around an import that another thread than the program's may be the first to do."""
+    """``with process.loading():`` around an import that a thread may be the first to do while another one forks."""
     return _loading
 
 

@@ -98,7 +98,8 @@ class OAuthSettings:
             missing = ["%s (%s)" % setting for setting, value in settings.items() if not value]
             logger.warn("OAuth is not used but api_token: %s is set, not so %s", found[0], " and ".join(missing))
             return None
-        from .oauth import OAuthApp
+        with process.loading():
+            from .oauth import OAuthApp
 
         key = self._private_key or None
         return OAuthApp(self._client_id, self._key_id, private_key=key, signer=self._signer, alg=self._alg)
@@ -125,7 +126,8 @@ def source(
     else:
         app = oauth.app(bool(config.setting(api_token, config.ENV_API_TOKEN)))
     if app is not None:
-        from .auth import AccessToken
+        with process.loading():
+            from .auth import AccessToken
 
         return AccessToken(app, base_url, post)
     token = config.token(api_token)

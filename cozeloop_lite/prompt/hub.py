@@ -131,8 +131,8 @@ class PromptHub:
                 return self._find(query, fallback).prompt
             self._refresher.attend()
             return entry.copy()
-        from . import spans
-
+        with process.loading():
+            from . import spans
         with self._starts_spans()("PromptHub", "prompt_hub") as span:
             spans.set_scene(span, "prompt_hub")
             spans.set_query(span, query)
@@ -154,12 +154,12 @@ class PromptHub:
         """
         if self._closed:
             raise errors.ClientClosedError()
-        from .template import format_prompt
-
+        with process.loading():
+            from .template import format_prompt
         if not self._traceable:
             return format_prompt(prompt, variables)
-        from . import spans
-
+        with process.loading():
+            from . import spans
         with self._starts_spans()("PromptTemplate", "prompt") as span:
             spans.set_scene(span, "prompt_template")
             spans.set_template(span, prompt, variables)
@@ -181,8 +181,8 @@ class PromptHub:
         """Have the platform execute a prompt: see :func:`cozeloop_lite.prompt.execute.execute`."""
         if self._closed:
             raise errors.ClientClosedError()
-        from .execute import execute
-
+        with process.loading():
+            from .execute import execute
         return execute(
             self._api,
             self._workspace_id,
@@ -307,8 +307,8 @@ def _warn(query: Query, source: str, error: errors.LoopError) -> None:
 
 
 def _check_fallback(given: Any) -> None:
-    from ..entities.prompt import Prompt
-
+    with process.loading():
+        from ..entities.prompt import Prompt
     if not isinstance(given, (Prompt, Mapping)):
         raise errors.InvalidParamError(
             "fallback must be a Prompt, a dict of the same shape, or a function that returns one, not %s"

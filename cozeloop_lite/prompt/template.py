@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from .. import process
 from ..entities.entity import copied
 from ..entities.prompt import (
     ContentPart,
@@ -205,8 +206,8 @@ class _Jinja2:
         self._values = {key: value for key, value in given if value is not None}
 
     def render(self, template: str) -> str:
-        from . import jinja  # it loads jinja2, which most programs do without
-
+        with process.loading():
+            from . import jinja  # it loads jinja2, which most programs do without
         return jinja.render(template, self._values)
 
 

@@ -183,6 +183,54 @@ def test_a_fork_in_the_middle_of_importing_urllib3_does_not_hang(server):
     assert sorted(server.names()) == ["child", "parent"]
 
 
+PROMPT = """
+from cozeloop_lite import Prompt
+
+def prompt(kind):
+    message = {'role': 'user', 'content': '{{a}}'}
+    template = {'template_type': kind, 'messages': [message], 'variable_defs': [{'key': 'a', 'type': 'string'}]}
+    return Prompt.from_dict({'prompt_key': 'k', 'prompt_template': template})
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "work"),
+    [
+        ("prompt.hub", "client.get_prompt('k')"),
+        ("prompt.hub", "cozeloop_lite.PromptHub"),
+        ("prompt.template", "client.prompt_format(prompt('normal'), {'a': 'b'})"),
+        ("prompt.spans", "client.prompt_format(prompt('normal'), {'a': 'b'})"),
+        ("prompt.jinja", "client.prompt_format(prompt('jinja2'), {'a': 'b'})"),
+        ("prompt.execute", "client.execute_prompt('k')"),
+        ("feedback", "client.add_feedback('a' * 32, 'k', 1)"),
+        ("query.search", "client.search_trace('a' * 32)"),
+    ],
+)
+def test_a_fork_in_the_middle_of_what_another_thread_of_the_program_imports_does_not_hang(server, module, work):
+    data = {"items": [], "spans": [], "message": {"content": "a"}}
+    server.default = json_answer({"code": 0, "msg": "", "data": data})
+    run(
+        server,
+        PROMPT
+        + """
+importing = threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'cozeloop_lite.%(module)s':
+            importing.set()
+            time.sleep(0.5)
+client = new_client(prompt_trace=True)
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=lambda: %(work)s, daemon=True)
+thread.start()
+assert importing.wait(15)
+wait_for(in_child(lambda: %(work)s))
+thread.join(15)
+"""
+        % {"module": module, "work": work},
+    )
+
+
 def test_a_connection_is_never_shared_with_the_parent(server):
     """Of the client's own pool, and of one that the program gave it."""
     run(
