@@ -122,8 +122,8 @@ def new_client(
         shutdown_timeout: seconds that the exit of the program waits at most for spans to be sent; default 5.
         queue_max_bytes: memory that waiting spans may take; default 64 MiB.
         spool_dir: a folder for what cannot be delivered before the program ends, or would fill the queue while the
-            server takes nothing. The next client with the same folder, address and workspace sends it.
-            ``COZELOOP_SPOOL_DIR``; default none.
+            server takes nothing, or less than there is. The next client with the same folder, address and workspace
+            sends it. ``COZELOOP_SPOOL_DIR``; default none.
         spool_max_bytes: how large that folder may become; default 256 MiB.
         prompt_snapshot: the path of a file that keeps the prompts for the next start, in case the server is down then.
 

@@ -91,9 +91,9 @@ class Backlog(Uploads):
         """Seconds until the next look."""
         return max(0.0, max(self._look_at, self._not_before) - self._machine.monotonic())
 
-    def wait(self) -> float | None:
+    def wait(self, busy: bool = False) -> float | None:
         pause = super().wait()
-        if not self._server_is_up or self._given_up or (self._ending and not self.left_by_others()):
+        if busy or not self._server_is_up or self._given_up or (self._ending and not self.left_by_others()):
             return pause
         return self._pause() if pause is None else min(pause, self._pause())
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 LOADING_PAUSE = 1.0
 DOUBTFUL_ATTEMPTS = 3
+SLOW_SECONDS = 0.02  # for a batch, which goes to the disk in a fraction of that
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
 
 # Event types, contract siblings.md 2.7; here, so that events.py is loaded only for those who ask
@@ -118,6 +119,7 @@ class SpanExporter:
 
     def _on_fork(self) -> None:
         self._in_doubt = False  # whether what is being sent may have arrived with a request that was not answered
+        self._slow = False  # whether the server took long for the last batch that it took
         self._forget_failures()
 
     @unseen.always
@@ -223,14 +225,13 @@ class SpanExporter:
             if not batch:
                 return TAKEN, batch
             left = self._resume_at - self._machine.monotonic()
-            if left > 0:
-                if self._makes_room(batch, queue):
-                    return KEPT, batch
-                if waits:
-                    if not queue.pace.wait(left, self._patient):
-                        return self._out_of_time(), batch
-                    waits = self._patient
-                    continue
+            if (left > 0 or self._slow) and self._makes_room(batch, queue):
+                return KEPT, batch
+            if left > 0 and waits:
+                if not queue.pace.wait(left, self._patient):
+                    return self._out_of_time(), batch
+                waits = self._patient
+                continue
             body = request_body([json for _, json, _ in batch])
             queue.pace.sends(len(body))
             seconds = queue.pace.time_left(self._timeout + len(body) / SLOWEST_LINE)
@@ -246,7 +247,7 @@ class SpanExporter:
         return UNKNOWN if self._in_doubt else GIVE_UP
 
     def _makes_room(self, batch: list[Encoded], queue: SendQueue) -> bool:
-        """While the server takes nothing, put ``batch`` into the spool, if the queue would overflow behind it."""
+        """While the server takes little or nothing, keep ``batch`` in the spool if the queue will overflow."""
         if self._backlog is None:
             return False
         if queue.crowded():
@@ -269,6 +270,7 @@ class SpanExporter:
             log(verdict, problem)
             self._later(problem)
             self._in_doubt = self._in_doubt or not is_answer(problem)
+        self._slow = verdict == TAKEN and self._machine.monotonic() - began > SLOW_SECONDS
         if verdict != AGAIN:
             self._forget_failures()
         if self._backlog is not None:

@@ -265,7 +265,7 @@ class Sender(Box):
 
         It may take ``until`` some time.
         """
-        pause = self._aside.wait()
+        pause = self._aside.wait(self._full_batch())
         if pause is None or (pause > 0 and not patience):
             return False
         if pause > 0:

@@ -101,8 +101,11 @@ class Uploads:
         """How many have their fate."""
         return self.added - len(self._open)
 
-    def wait(self) -> float | None:
-        """Seconds until the next attempt is due; None when no file waits."""
+    def wait(self, busy: bool = False) -> float | None:
+        """Seconds until the next attempt is due; None when no file waits.
+
+        ``busy``: a whole batch of spans is due as well; they take turns with files, and with nothing else.
+        """
         if not self._waiting:
             return None
         if self._hurried:

@@ -508,6 +508,29 @@ def test_retry_after_is_not_waited_out_while_the_queue_overflows_when_there_is_a
     assert requests(world)[1:] == ["[2, 3, 4, 5, 6]"]
 
 
+def test_what_a_slow_server_leaves_in_the_queue_goes_into_the_spool_before_it_overflows(world, start):
+    program = start(max_count=100, batch_count=5, spool=True)
+    world.server.script = [("ok", 0.5)] * 30
+    world.server.mood = ["ok"]
+    for _ in range(300):  # five times what such a server takes
+        program.finish_span()
+        world.simulation.run(0.02)
+    stats = program.queue.stats()
+    assert stats["dropped"] == {}
+    assert stats["spooled"] > 100
+    assert stats["delivered"] > 30
+    world.simulation.run(120)
+    assert world.server.told == set(range(1, 302))
+
+
+def test_what_a_fast_server_takes_does_not_go_through_the_spool(world, start):
+    program = start(max_count=100, batch_count=5, spool=True)
+    world.server.script = [("ok", 0.001)] * 100
+    finish(program, 100)
+    world.simulation.run(5)
+    assert program.queue.stats()["delivered"] == 101
+
+
 def test_a_full_spool_does_not_bring_a_request_for_every_span(world, start):
     program = start(max_count=100, batch_count=5, spool=True)
     world.disk_is_full = True

@@ -1224,7 +1224,7 @@ def test_close_waits_for_the_end_of_the_thread(make_queue, monkeypatch):
     monkeypatch.setattr(queue_module, "MARGIN_SECONDS", SOON)
 
     class Slow(Uploads):
-        def wait(self):
+        def wait(self, busy=False):
             if queue._closed:
                 time.sleep(0.05)
             return super().wait()
