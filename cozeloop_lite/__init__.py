@@ -145,14 +145,12 @@ def _module(path: str) -> object:
 
     The list has the module itself returned, not the package that it is in.
     """
-    lock = _process.loading()
-    # Never waiting: another thread that has it may wait for a module that the import of a module is in the middle of.
-    alone = lock.acquire(False)
+    held = _process.hold_off_forks()
     try:
         return __import__(path, globals(), None, ["__name__"], 1)
     finally:
-        if alone:
-            lock.release()
+        if held is not None:
+            held.release()
 
 
 def __dir__() -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterable
 
 FORK_WAIT_SECONDS = 10.0  # an import takes a tenth of a second, unless the machine is very busy
+FORK_SECONDS = 1.0  # a fork takes less, be the process large
 
 _at_exit: weakref.WeakSet[Any] = weakref.WeakSet()
 _after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -31,6 +32,7 @@ _celery: Any = None  # the signal of Celery that is listened to
 # Python's own lock on a module that is being imported would stay locked in the child for ever, and so would whoever
 # imports the module there.
 _loading = threading.RLock()
+_forking: set[int] = set()  # the threads whose fork waits for it, or has it
 
 
 # The methods that are called at exit, each of all objects before the next one: what is open is finished, what waits is
@@ -53,6 +55,16 @@ def on_fork(obj: Any) -> None:
 def loading() -> Any:
     """``with process.loading():`` around an import that a thread may be the first to do while another one forks."""
     return _loading
+
+
+def hold_off_forks() -> Any:
+    """As to enter ``loading()``, without waiting for another import; returns what is to be released, if anything.
+
+    For an import that may be a part of another one: the other thread may wait for the module that this one is in the
+    middle of. A fork that is under way waits for nobody.
+    """
+    lock = _loading  # in a child of whoever forks meanwhile on this thread, there is another one
+    return lock if lock.acquire(False) or (_forking and lock.acquire(timeout=FORK_SECONDS)) else None
 
 
 def check_fork() -> None:
@@ -92,11 +104,13 @@ def _worker_ends(**about: Any) -> None:
 
 
 def _before_fork() -> None:
+    _forking.add(threading.get_ident())  # first this: whoever finds the lock taken knows by whom
     # Not for ever: better a child that may hang in an import than a program that cannot fork.
     _loading.acquire(timeout=FORK_WAIT_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
+    _forking.discard(threading.get_ident())
     try:
         _loading.release()
     except RuntimeError:  # it was not to be had in time
@@ -106,6 +120,7 @@ def _after_fork_in_parent() -> None:
 def _forked() -> None:
     global _pid, _exiting, _finalizer, _loading
     _pid = os.getpid()
+    _forking.clear()
     _exiting = False
     _finalizer = None
     _loading = threading.RLock()

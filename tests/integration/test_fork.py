@@ -8,6 +8,7 @@ import threading
 import pytest
 from test_exit import START, Run
 
+from cozeloop_lite import process
 from support.recording import delay_until, json_answer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -198,6 +199,7 @@ def prompt(kind):
     [
         ("prompt.hub", "client.get_prompt('k')"),
         ("prompt.hub", "cozeloop_lite.PromptHub"),
+        ("decorator", "cozeloop_lite.observe(len)([])"),
         ("prompt.template", "client.prompt_format(prompt('normal'), {'a': 'b'})"),
         ("prompt.spans", "client.prompt_format(prompt('normal'), {'a': 'b'})"),
         ("prompt.jinja", "client.prompt_format(prompt('jinja2'), {'a': 'b'})"),
@@ -229,6 +231,28 @@ thread.join(15)
 """
         % {"module": module, "work": work},
     )
+
+
+def test_an_import_waits_for_a_fork_and_for_no_other_import(monkeypatch):
+    monkeypatch.setattr(process, "FORK_SECONDS", 60.0)
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with process.loading():
+            held.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert held.wait(60)
+    assert process.hold_off_forks() is None
+    monkeypatch.setattr(process, "_forking", {thread.ident})
+    found = []
+    importing = threading.Thread(target=lambda: found.append(process.hold_off_forks()), daemon=True)
+    importing.start()
+    over.set()
+    importing.join(60)
+    assert found == [process.loading()]
 
 
 def test_a_connection_is_never_shared_with_the_parent(server):
