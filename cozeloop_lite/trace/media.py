@@ -86,6 +86,7 @@ class Lifter:
         self._field = field
         self._prefix = prefix
         self._number = 0
+        self._surplus = 0  # how many parts there was no place for
         self.parts: list[Part] = []
         self.notes: list[str] = []
 
@@ -95,6 +96,8 @@ class Lifter:
             items = _get(value, name)
             if type(items) in (list, tuple) and len(items) <= MAX_WALKED:
                 value = _replaced(value, name, [self._message(item) for item in items])
+        if self._surplus:
+            self.notes.append("%s: files more than a span can have: %d" % (self._field, self._surplus))
         return value
 
     def _message(self, item: Any) -> Any:
@@ -142,7 +145,7 @@ class Lifter:
             if type(part.data) is type(data) and part.data == data:
                 return part.key
         if self._number >= MAX_LIFTED:
-            self.notes.append("%s: one file more than a span can have" % self._field)
+            self._surplus += 1
             return "(not uploaded: one file more than a span can have)"
         # Two digits always: no key is the beginning of another one, so replacing one in a text leaves the others alone.
         key = "%s_%s%02d" % (self._prefix(), self._field[0], self._number)
