@@ -18,6 +18,7 @@ MAX_TAGS = 50  # contract backend.md 2.3
 TEXT_TAGS = frozenset(["user_id", "message_id", "thread_id"])
 COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_first_resp", "latency_first_resp"])
 FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
+MAX_COUNT = (1 << 63) - 1  # the platform has 64 bits for it, contract backend.md 2
 _CHECKED = TEXT_TAGS | COUNT_TAGS | {"input", "output"}
 _AS_THEY_ARE = frozenset([bool, int, float])
 _MOST = MAX_TAGS + len(FIRST_TAGS)
@@ -29,7 +30,7 @@ def put(span: Span, key: Any, value: Any) -> None:
         key = values.error_text(key)
     kind = type(value)
     if key in _CHECKED:
-        if kind is not int or value < 0 or key not in COUNT_TAGS:  # the usual case of those is a count that is one
+        if kind is not int or not 0 <= value <= MAX_COUNT or key not in COUNT_TAGS:  # usually one that is a count
             value = _checked(span, key, value)
     elif kind not in _AS_THEY_ARE:
         value = values.tag_value(value, span._owner.tag_chars)
@@ -77,8 +78,9 @@ def _checked(span: Span, key: str, value: Any) -> Any:
         logger.warn("the tag " + key + " takes a str, not %s: it was not set", values.describe(value))
         return None
     number = as_int(value)
-    if number is None or number < 0:  # the server turns negative ones into 0 (contract backend.md 2.2)
-        logger.warn("the tag " + key + " takes an int from 0 up, not %s: it was not set", values.describe(value))
+    if number is None or not 0 <= number <= MAX_COUNT:  # of negative ones the server makes 0 (contract backend.md 2.2)
+        text = " takes an int from 0 up, of 64 bits, not %s: it was not set"
+        logger.warn("the tag " + key + text, values.describe(value))
         return None
     return number
 

@@ -362,6 +362,7 @@ def test_a_hostile_value_costs_a_setter_one_log_line_at_most(client, sent, logge
         ("set_input_tokens", 5.0),
         ("set_output_tokens", True),
         ("set_output_tokens", -1),
+        ("set_output_tokens", 1 << 63),
         ("set_start_time_first_resp", datetime.datetime(2024, 1, 1)),
         ("set_log_id", 5),
         ("set_service_name", ["x"]),
