@@ -10,6 +10,7 @@ import time
 import pytest
 
 import cozeloop_lite
+from cozeloop_lite.config import TagTruncateConf
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.masking import mask_secrets
 from cozeloop_lite.spec.tracespec import ModelImageURL, ModelInput, ModelMessage, ModelMessagePart
@@ -269,18 +270,19 @@ def test_a_cut_leaves_no_part_of_what_a_mask_would_have_found(ultra_large_report
     def upto(limit, secret_chars):  # so that the limit goes through the secret
         return "x" * (limit - secret_chars - 1) + " " + secret + end
 
+    conf = TagTruncateConf(input_output_field_max_byte=1 << 16)
     with RecordingServer() as server:
         client = cozeloop_lite.new_client(
-            server.url, "7", "t", mask=mask_secrets, ultra_large_report=ultra_large_report
+            server.url, "7", "t", mask=mask_secrets, ultra_large_report=ultra_large_report, tag_truncate_conf=conf
         )
         for secret_chars in (3, 17):
             with client.start_span("s") as span:
-                span.set_input(upto(1 << 20, secret_chars))
-                span.set_output({"": upto((1 << 20) - 5, secret_chars)})
+                span.set_input(upto(1 << 16, secret_chars))
+                span.set_output({"": upto((1 << 16) - 5, secret_chars)})
                 span.set_tags({"tag": upto(1024, secret_chars), "user_id": upto(1024, secret_chars)})
                 span.set_error(ValueError(upto(1024, secret_chars)))
                 span.set_system_tags({"system": upto(1024, secret_chars)})
-        assert client.close()
+        assert client.close(30)
         assert len(server.spans()) == 2
         assert all(b" 110" not in request.body for request in server.requests)
         for sent in server.spans():
@@ -298,11 +300,12 @@ def test_the_end_of_a_cut_text_is_left_out_where_a_mask_makes_it_shorter():
         return text.replace("long ", "")  # what comes last would else be sent
 
     with RecordingServer() as server:
-        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask)
+        conf = TagTruncateConf(input_output_field_max_byte=1 << 16)
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=mask, tag_truncate_conf=conf)
         with client.start_span("s") as span:
             span.set_tags({"tag": "long " * 1010 + "a beginning of a long " + "x" * 9000})
-            span.set_input("long " * 210_000 + "a beginning of a long " + "x" * 9000)
-        assert client.close()
+            span.set_input("long " * 13_500 + "a beginning of a long " + "x" * 9000)
+        assert client.close(30)
         (sent,) = server.spans()
     assert "x" * 20 in client_sees[0] + client_sees[1]
     assert sent["tags_string"]["tag"] == sent["input"] == ""
