@@ -30,7 +30,9 @@ from . import proxies
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
-_request = threading.local()  # .deadline: when the request of this thread must be over (monotonic seconds)
+# When the request of a thread, by its id, must be over (monotonic seconds). The id is looked up at each call, see
+# trace/machine.py: for what threading.local() made before, all greenlets are one thread.
+_deadlines: dict[int, float] = {}
 
 
 class Deadline:
@@ -42,15 +44,18 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         self._outer = _current()  # a signal handler may make a request in the middle of another
-        _request.deadline = self._end
+        _deadlines[threading.get_ident()] = self._end
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _request.deadline = self._outer
+        if self._outer is None:
+            _deadlines.pop(threading.get_ident(), None)
+        else:
+            _deadlines[threading.get_ident()] = self._outer
 
 
 def _current() -> float | None:
-    return getattr(_request, "deadline", None)
+    return _deadlines.get(threading.get_ident())
 
 
 def _left(deadline: float) -> float:

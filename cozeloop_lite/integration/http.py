@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from .. import errors, logger, propagation
+from .. import errors, logger, process, propagation
 from ..trace import values
 
 TYPE_CHECKING = False
@@ -123,8 +123,8 @@ def trace_urllib(opener: T) -> T:
 # -- what they share ------------------------------------------------------------------------------------------------
 
 
-class _Calls(threading.local):
-    """The call that is in progress on a thread; a request that follows a redirect is made inside it.
+class _Calls:
+    """The calls that are in progress, one on each thread; a request that follows a redirect is made inside it.
 
     Args:
         origin_of: scheme, host and port of a request, as the client itself finds them.
@@ -132,8 +132,14 @@ class _Calls(threading.local):
 
     def __init__(self, origin_of: Callable[[Any], Any]) -> None:
         self._origin_of = origin_of
-        self._first: Any = None  # where the program's request goes; None when there is none
-        self._added: dict[str, str] = {}
+        # By the id of the thread, which is looked up at each call (see trace/machine.py): where the program's request
+        # goes, and what was added to it.
+        self._under_way: dict[int, tuple[Any, dict[str, str]]] = {}
+        process.on_fork(self)
+
+    def _on_fork(self) -> None:
+        here = threading.get_ident()
+        self._under_way = {thread: call for thread, call in self._under_way.items() if thread == here}
 
     @contextlib.contextmanager
     def carry(
@@ -143,23 +149,24 @@ class _Calls(threading.local):
 
         ``others`` are names of headers that go out as well. Gives what was added.
         """
-        outermost = self._first is None
+        thread = threading.get_ident()
+        first, added = self._under_way.get(thread, (None, {}))
+        outermost = first is None
         try:
-            _take_out(headers, self._added)  # a redirected request has those of the one before
+            _take_out(headers, added)  # a redirected request has those of the one before
             origin = self._origin_of(request)
             if outermost:
-                self._first, self._added = origin, _missing([*headers, *others])
-            if origin == self._first:
-                headers.update(self._added)
+                first, added = self._under_way[thread] = origin, _missing([*headers, *others])
+            if origin == first:
+                headers.update(added)
         except Exception as problem:  # noqa: BLE001 - a request that the client itself will not like
             logger.warn("a request leaves without the headers of its span: %s", values.describe(problem))
-        added = self._added
         try:
             yield added
         finally:
             _take_out(headers, added)
             if outermost:
-                self._first, self._added = None, {}
+                self._under_way.pop(thread, None)
 
 
 def _carry_httpx(request: Any) -> None:

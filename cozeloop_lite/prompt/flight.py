@@ -7,7 +7,7 @@ Ctrl-C, by a fork): then one of those who wait asks in its place, and nobody wai
 from __future__ import annotations
 
 import copy
-from threading import Lock, get_ident
+import threading
 from time import monotonic
 
 from .. import errors, process
@@ -47,7 +47,7 @@ class Flights:
             try:
                 flight = self._join(key, mine)
                 # Its own: a signal handler in the middle of the request, or a token function that wants a prompt.
-                if flight is mine or flight.thread == get_ident():
+                if flight is mine or flight.thread == threading.get_ident():
                     return mine.fly(ask, left)
             finally:
                 if self._open.get(key) is mine:
@@ -77,13 +77,13 @@ class _Flight:
     __slots__ = ("_answer", "_done", "_error", "_lost_at", "answered", "thread")
 
     def __init__(self, seconds: float) -> None:
-        self._done = Lock()  # not an Event, whose own lock could be held by whom a signal handler interrupts
+        self._done = threading.Lock()  # not an Event, whose own lock could be held by whom a signal handler interrupts
         self._done.acquire()
         self._lost_at = monotonic() + seconds + GRACE_SECONDS
         self._answer: Any = None
         self._error: errors.LoopError | None = None
         self.answered = False
-        self.thread = get_ident()
+        self.thread = threading.get_ident()
 
     def fly(self, ask: Callable[[float], Any], seconds: float) -> Any:
         try:

@@ -54,10 +54,14 @@ class Refresher:
         self._running = False
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()  # reentrant, for a signal handler that gets a prompt in the middle of a start
-        self._alarm = threading.Lock()  # wakes the thread when released: one atomic step, as in trace/pace.py
-        self._alarm.acquire()
+        self._set_alarm()
         self._errand: float | None = None  # when there is one to do
         self._pause = self._interval * (1 - JITTER * os.urandom(1)[0] / 255)
+
+    def _set_alarm(self) -> None:
+        alarm = threading.Lock()  # wakes the thread when released: one atomic step, as in trace/pace.py
+        alarm.acquire()
+        self._alarm = alarm
 
     def attend(self) -> None:
         """To be called whenever a prompt is got: starts the thread, and wakes it when a round is overdue."""
@@ -113,6 +117,8 @@ class Refresher:
 
     def _run(self) -> None:
         this = threading.current_thread()
+        if type(self._alarm) is not type(threading.Lock()):  # threads are greenlets by now, see trace/pace.py
+            self._set_alarm()
         try:
             while not self._stopped and self._thread is this:
                 self._alarm.acquire(True, min(self._time_left(), threading.TIMEOUT_MAX))

@@ -11,19 +11,32 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
 
 class Machine:
-    """The real ones: mostly names of the modules ``time`` and ``threading``, which mean what they mean there."""
+    """The real ones: names of the modules ``time`` and ``threading``, which mean what they mean there.
+
+    What makes or names threads is looked up at each call: gevent puts its own there, maybe long after the import (in a
+    worker of gunicorn that was preloaded). A lock of threads would hold up all of its greenlets.
+    """
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
 
-    Lock = staticmethod(threading.Lock)
-    RLock = staticmethod(threading.RLock)
-    Condition = staticmethod(threading.Condition)
     Thread = threading.Thread
+
+    @staticmethod
+    def Lock() -> Any:
+        return threading.Lock()
+
+    @staticmethod
+    def RLock() -> Any:
+        return threading.RLock()
+
+    @staticmethod
+    def Condition(lock: Any) -> threading.Condition:
+        return threading.Condition(lock)
 
     @staticmethod
     def start_new_thread(function: Callable[[], None]) -> None:
@@ -36,9 +49,12 @@ class Machine:
         allowed = getattr(_thread, "daemon_threads_allowed", None)
         if allowed is not None and not allowed():
             raise RuntimeError("no daemon threads here")
-        _thread.start_new_thread(function, ())  # looked up at each call: gevent puts its own there
+        _thread.start_new_thread(function, ())
 
-    get_ident = staticmethod(threading.get_ident)
+    @staticmethod
+    def get_ident() -> int:
+        return _thread.get_ident()
+
     current_thread = staticmethod(threading.current_thread)
     main_thread = staticmethod(threading.main_thread)
 

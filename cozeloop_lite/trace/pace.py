@@ -46,8 +46,7 @@ class Pace:
 
     def __init__(self, machine: Machine = REAL) -> None:
         self._machine = machine
-        self.alarm = machine.Lock()
-        self.alarm.acquire()
+        self._set_alarm()
         self.hurried = False
         self.crowded = False
         self.deadline: float | None = None
@@ -56,6 +55,16 @@ class Pace:
         self._last_try = True
         self._heard: float | None = None  # when the server was last heard of, if that matters
         self._patience = SILENT_SECONDS
+
+    def _set_alarm(self) -> None:
+        alarm = self._machine.Lock()
+        alarm.acquire()
+        self.alarm = alarm
+
+    def begins(self) -> None:
+        """A thread begins to send. It may be a greenlet by now: then this is all that it can be woken by."""
+        if type(self.alarm) is not type(self._machine.Lock()):
+            self._set_alarm()
 
     def last_chance(self, deadline: float, for_the_silent: bool) -> None:
         """The end is in sight. Unless ``for_the_silent``, it comes early for a server that does not answer."""

@@ -147,6 +147,7 @@ class Sender(Box):
 
     def _run(self) -> None:
         this = self._machine.current_thread()
+        self.pace.begins()
         try:
             while self._thread is this:
                 self._ready = not self._exit_by
@@ -295,7 +296,7 @@ class Sender(Box):
             self._changed.wait(timeout)
         except BaseException:
             # Where Ctrl-C finds wait() just before or after it waits, it leaves the lock to others, for good.
-            if not self._lock._is_owned():  # type: ignore[attr-defined]  # of Condition's interface to locks
+            if not self._lock._is_owned():  # of Condition's interface to locks
                 self._lock.acquire()
             raise
 

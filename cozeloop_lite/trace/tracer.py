@@ -5,9 +5,9 @@ It can be built alone from an :class:`~cozeloop_lite.ApiClient`; :class:`~cozelo
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import logging
-from _thread import get_ident
 from time import monotonic_ns, time_ns
 
 from .. import config, errors, logger, process
@@ -103,7 +103,7 @@ class Tracer:
             return NOOP
         if depth.ABORTS and depth.near_limit():
             return NOOP
-        if unseen.threads and not start_new_trace and get_ident() in unseen.threads:  # a __repr__, which we had called
+        if unseen.threads and not start_new_trace and _thread.get_ident() in unseen.threads:  # in a __repr__, maybe
             return NOOP
         start_ns = time_ns()
         source = ids.source

@@ -8,8 +8,8 @@ explicitly is one all the same.
 
 from __future__ import annotations
 
+import _thread
 import functools
-from _thread import get_ident
 
 from .. import process
 
@@ -33,7 +33,7 @@ process.on_fork(_forked)
 
 def call(work: Callable[..., Any], *args: Any) -> Any:
     """Call ``work``: nothing that it starts on this thread meanwhile is traced."""
-    thread = get_ident()
+    thread = _thread.get_ident()  # looked up at each call, see machine.py
     if thread in threads:
         return work(*args)
     try:  # around both: were Ctrl-C to leave the mark behind, nothing would be traced here any more

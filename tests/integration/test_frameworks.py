@@ -47,7 +47,11 @@ def app(environ, start_response):
 
 @pytest.mark.skipif(os.name == "nt", reason="gunicorn needs fork")
 @pytest.mark.parametrize("preload", [["--preload"], []], ids=["preload", "no preload"])
-@pytest.mark.parametrize("worker", [["--worker-class", "sync"], ["--worker-class", "gthread", "--threads", "4"]])
+@pytest.mark.parametrize(
+    "worker",
+    [["--worker-class", "sync"], ["--worker-class", "gthread", "--threads", "4"], ["--worker-class", "gevent"]],
+    ids=["sync", "gthread", "gevent"],
+)
 def test_gunicorn(server, tmp_path, worker, preload):
     (tmp_path / "application.py").write_text(APPLICATION)
     command = [sys.executable, "-m", "gunicorn", "application:app", "--bind", "127.0.0.1:0", "--workers", "2"]
@@ -64,6 +68,8 @@ def test_gunicorn(server, tmp_path, worker, preload):
         url = re.search(r"Listening at: (http://\S+)", seen).group(1)
         for number in range(20):
             assert urllib.request.urlopen("%s/%02d" % (url, number), timeout=SOON).read() == b"done"
+            if number == 9:  # what was finished is sent, and while the daemon thread sleeps, others run
+                server.wait_for(lambda server: "GET /09" in server.names())
     finally:
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=SOON)
@@ -144,8 +150,12 @@ def test_a_worker_tells_that_it_ends_and_what_it_has_is_sent(server):
     assert sorted(server.names()) == ["child", "parent"]
 
 
-def test_greenlets_of_gevent_are_tasks_of_their_own(server):
+@pytest.mark.parametrize("late", [False, True], ids=["patched first", "imported first"])
+def test_greenlets_of_gevent_are_tasks_of_their_own(server, late):
     program = """
+        import sys
+        if %r:
+            import cozeloop_lite.api.connections, cozeloop_lite.trace.exporter
         from gevent import monkey
         monkey.patch_all()
         import gevent
@@ -153,19 +163,21 @@ def test_greenlets_of_gevent_are_tasks_of_their_own(server):
         client = new_client()
         def work(number):
             with start_span("outer", start_new_trace=True) as outer:
-                gevent.sleep(0.001 * (number % 7))
+                gevent.sleep(0.001 * (number %% 7))
                 with start_span("inner") as inner:
-                    gevent.sleep(0.001 * (number % 5))
+                    gevent.sleep(0.001 * (number %% 5))
                     assert inner.trace_id == outer.trace_id
         gevent.joinall([gevent.spawn(work, number) for number in range(200)], raise_error=True)
+        gevent.sleep(1.5)  # the first batches leave meanwhile, and what sends them sleeps
+        gevent.joinall([gevent.spawn(work, number) for number in range(20)], raise_error=True, timeout=20)
         assert client.flush(30)
         start_span("last").finish()
-    """
+    """ % late
     run(server.url, program)
     spans = server.spans()
     outer = {span["span_id"]: span for span in spans if span["span_name"] == "outer"}
     inner = [span for span in spans if span["span_name"] == "inner"]
-    assert (len(outer), len(inner), len(spans)) == (200, 200, 401)
+    assert (len(outer), len(inner), len(spans)) == (220, 220, 441)
     assert {span["parent_id"] for span in inner} == set(outer)
     assert all(span["trace_id"] == outer[span["parent_id"]]["trace_id"] for span in inner)
 
