@@ -26,9 +26,13 @@ TESTS = (
     "integration/test_httpx_client.py",
     "integration/test_otel.py",
     "unit/test_otlp.py",
+    "integration/test_frameworks.py",
 )
 OLDEST_ON = (3, 9)  # the CPython for which all of constraints-oldest.txt was made
-SHOWN = ("Django", "Flask", "bottle", "httpx", "langchain-core", "openai", "opentelemetry-sdk", "requests", "urllib3")
+SHOWN = (
+    "Django", "Flask", "bottle", "celery", "httpx", "langchain-core", "openai", "opentelemetry-sdk", "requests",
+    "urllib3",
+)  # fmt: skip
 
 
 def environment(python: str, name: str, *needs: str) -> str:
@@ -65,7 +69,7 @@ def main() -> int:
         runs.append(("newest", found[max(found)], (NEW_URLLIB3,)))
     failed = []
     for label, interpreter, needs in runs:
-        python = environment(interpreter, "integrations-" + label, "jinja2>=3.0,<4", *needs)
+        python = environment(interpreter, "integrations-" + label, "jinja2>=3.0,<4", "celery>=5.2", *needs)
         print("\n=== %s: %s" % (label, versions(python)), flush=True)
         command = [python, "-m", "pytest", *PARALLEL, *args.pytest, *(os.path.join("tests", name) for name in TESTS)]
         if subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ROOT}).returncode:
