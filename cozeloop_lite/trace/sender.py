@@ -206,6 +206,8 @@ class Sender(Box):
     def _leave(self) -> bool:
         """The queue is closed, and nothing is left to do. False when an item has slipped in."""
         with self._lock:
+            if self._items:  # which may bring files
+                return False
             said = self._aside.abandon(SHUTDOWN)  # when it was closed by a callback on this thread, nobody else does
             self._wake_who_waits()
         self._say(said)

@@ -136,6 +136,18 @@ def test_an_upload_holds_spans_back_for_no_longer_than_itself():
         assert order.count(UPLOAD) == 5
 
 
+def test_close_sends_the_files_of_all_batches_that_wait():
+    with RecordingServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t")
+        for number in range(250):
+            client.start_span("%d" % number, start_new_trace=True).finish()
+        with client.start_span("s") as span:
+            span.set_input(model_input(image(b"one")))
+        assert client.close(30)
+        assert client.stats()["files"] == {"delivered": 1, "queued": 0, "dropped": {}}
+        assert len(server.spans()) == 251
+
+
 def test_close_does_not_wait_for_uploads_longer_than_it_may():
     release = threading.Event()
 
