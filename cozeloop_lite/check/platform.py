@@ -139,16 +139,16 @@ def send_span(api: ApiClient, workspace_id: str, ingest_path: str, seconds: floa
         with tracer.start_span(SPAN_NAME, "custom", start_new_trace=True) as span:
             span.set_input("Does a span arrive?")
             span.set_output("It does, if you can read this.")
-        delivered = tracer.flush(seconds)
+        delivered, problem = tracer.flush(seconds), watched.problem  # of the close there may be another one
     finally:
         tracer.close(CLOSE_SECONDS)
     if delivered:
         seen = "accepted for workspace %s: %r, trace %s" % (workspace_id, SPAN_NAME, span.trace_id)
         return Step("test span", OK, seen), span.trace_id, span.span_id
-    if watched.problem is None:
+    if problem is None:
         seen, advice = "the span could not be sent within %.3g s" % seconds, "Try a longer --timeout (timeout=...)."
     else:
-        seen, advice = verdicts.refusal(watched.problem)
+        seen, advice = verdicts.refusal(problem)
     return Step("test span", FAILED, seen, advice), "", ""
 
 

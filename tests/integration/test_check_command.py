@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import cozeloop_lite
 from cozeloop_lite import errors, new_client
+from cozeloop_lite.check.platform import CLOSE_SECONDS
 from cozeloop_lite.check.subject import check_client, check_environment
 from cozeloop_lite.config import APIBasePath
 from cozeloop_lite.local import StandInServer
@@ -608,8 +609,21 @@ def test_the_span_of_a_check_is_not_kept_for_later(inside, server, tmp_path):
     accepted = by_path()
     server.default = lambda request: json_answer({}, 503) if request.spans() else accepted(request)
     result = inside(server.url, timeout=2, COZELOOP_SPOOL_DIR=str(tmp_path))
-    assert_cause(result, "test span")
+    assert_cause(result, "test span", "HTTP 503")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_server_says_of_the_span_is_told_and_not_what_became_of_a_last_attempt(inside, server):
+    accepted = by_path()
+
+    def answer(request):
+        if not request.spans():
+            return accepted(request)
+        time.sleep(2 * CLOSE_SECONDS)  # longer than the last attempt may take
+        return json_answer({}, 503)
+
+    server.default = answer
+    assert_cause(inside(server.url, timeout=2), "test span", "HTTP 503")
 
 
 def test_a_machine_without_urllib3(platform, tmp_path):
