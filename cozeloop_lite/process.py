@@ -84,6 +84,9 @@ def at_work() -> None:
     if signal is not None and signal is not _celery:
         _celery = signal
         _listen(signal)
+    if "gevent.monkey" in sys.modules:
+        # What gevent finds addresses with needs it, and from CPython 3.9 on it cannot be loaded when the program ends.
+        import concurrent.futures.thread  # noqa: F401
     util = sys.modules.get("multiprocessing.util")
     if util is None or _finalizer is not None:
         return

@@ -182,6 +182,20 @@ def test_greenlets_of_gevent_are_tasks_of_their_own(server, late):
     assert all(span["trace_id"] == outer[span["parent_id"]]["trace_id"] for span in inner)
 
 
+def test_a_program_of_gevent_that_asks_for_an_address_at_its_end_for_the_first_time(server):
+    """As a worker of gunicorn does that has answered but a few requests."""
+    run(
+        server.url,
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        from cozeloop_lite import start_span
+        start_span("only").finish()
+        """,
+    )
+    assert server.names() == ["only"]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="CPython 3.8 has the module")
 def test_a_sub_interpreter_traces_for_itself(server):
     program = """
