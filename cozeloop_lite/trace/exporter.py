@@ -13,7 +13,7 @@ from . import unseen
 from .account import SPOOLED, UNANSWERED
 from .box import FULL
 from .machine import REAL, Machine
-from .record import NAME, PARENT_ID, START_NS
+from .record import NAME, START_NS
 from .uploads import Upload, Uploads
 from .verdicts import (
     AGAIN,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..api.client import ApiClient
     from ..config import TraceConfig
     from .backlog import Backlog
+    from .events import Events
     from .pace import Pace
     from .queue import SendQueue
     from .record import Record
@@ -55,11 +56,6 @@ LOADING_PAUSE = 1.0
 DOUBTFUL_ATTEMPTS = 3
 SLOW_SECONDS = 0.02  # for a batch, which goes to the disk in a fraction of that
 SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is no timeout
-
-# Event types, contract siblings.md 2.7; here, so that events.py is loaded only for those who ask
-SPAN_ENTRY = "queue_manager.span_entry.rate"
-SPAN_FLUSH = "exporter.span_flush.rate"
-FILE_FLUSH = "exporter.file_flush.rate"
 
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
@@ -88,7 +84,11 @@ class SpanExporter:
         self._encode: Encode | None = None
         self._load: Callable[[], None] | None = (lambda: api.load()) if sink is None else None
         self._machine = machine
-        self._processor = conf.trace_finish_event_processor
+        self._events: Events | None = None
+        if conf.trace_finish_event_processor is not None:
+            from .events import Events  # here: few programs ask
+
+            self._events = Events(conf.trace_finish_event_processor)
         if sink is None:
             self._post: Callable[[bytes, float], Any] = lambda body, seconds: api.request(
                 "POST", conf.ingest_path, body, timeout=seconds
@@ -129,8 +129,8 @@ class SpanExporter:
         if not queue.pace.time_left(self._timeout):
             queue.give_up(spans)
             return
-        if self._processor is not None and spans:
-            self._tell(SPAN_ENTRY, False, len(spans), "", _has_root(spans))
+        if self._events is not None and spans:
+            self._events.entered(spans)
         try:
             encode = self.encoder()
         except Exception as problem:  # noqa: BLE001 - an import may fail: no file can be opened any more, perhaps
@@ -270,14 +270,14 @@ class SpanExporter:
             log(verdict, problem)
             self._later(problem)
             self._in_doubt = self._in_doubt or not is_answer(problem)
-        self._slow = verdict == TAKEN and self._machine.monotonic() - began > SLOW_SECONDS
+        took = self._machine.monotonic() - began
+        self._slow = verdict == TAKEN and took > SLOW_SECONDS
         if verdict != AGAIN:
             self._forget_failures()
         if self._backlog is not None:
             self._backlog.server_is_up(verdict not in (AGAIN, REFUSED_ALL))
-        if self._processor is not None:
-            root, seconds = _has_root(_spans(batch)), self._machine.monotonic() - began
-            self._tell(SPAN_FLUSH, verdict != TAKEN, len(batch), detail, root, seconds)
+        if self._events is not None:
+            self._events.sent(_spans(batch), verdict != TAKEN, detail, took)
         return verdict
 
     def _later(self, problem: BaseException) -> None:
@@ -319,7 +319,8 @@ class SpanExporter:
             logger.warn("a file could not be uploaded: %s", detail)
             again = verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS)
             pause, upload.patient = pause_after(upload.attempts, problem) if again else (-1.0, False)
-        self._tell(FILE_FLUSH, bool(detail), 1, detail, False, self._machine.monotonic() - began)
+        if self._events is not None:
+            self._events.uploaded(detail, self._machine.monotonic() - began)
         return pause
 
     # -- what cannot be delivered -----------------------------------------------------------------------------------
@@ -360,32 +361,16 @@ class SpanExporter:
                 self._later(problem)
             return verdict
 
-    # -- events -----------------------------------------------------------------------------------------------------
-
     def _tell_of_overflow(self, queue: SendQueue) -> None:
         overflow = queue.overflowed()
         if overflow:
             logger.warn(FULL)
-            self._tell(SPAN_ENTRY, True, overflow, "the queue is full")
-
-    def _tell(self, kind: str, failed: bool, count: int, detail: str, root: bool = False, seconds: float = 0.0) -> None:
-        if self._processor is None:
-            return
-        try:
-            with process.loading():
-                from .events import FinishEventInfo, FinishEventInfoExtra  # here: few programs ask
-            extra = FinishEventInfoExtra(root, int(seconds * 1000))
-            self._processor(FinishEventInfo(kind, failed, count, detail, extra))
-        except BaseException as problem:  # noqa: BLE001 - not even SystemExit may end the daemon thread
-            logger.error("trace_finish_event_processor failed: %r", problem)
+            if self._events is not None:
+                self._events.overflowed(overflow)
 
 
 def _spans(batch: list[Encoded]) -> list[Record]:
     return [span for span, _, _ in batch]
-
-
-def _has_root(spans: list[Record]) -> bool:
-    return any(not span[PARENT_ID] for span in spans)
 
 
 def request_body(spans: list[bytes]) -> bytes:

@@ -15,7 +15,8 @@ from cozeloop_lite.api import answers
 from cozeloop_lite.config import TraceConfig
 from cozeloop_lite.trace import backlog, box, exporter, ids, uploads
 from cozeloop_lite.trace.account import QUEUE_FULL
-from cozeloop_lite.trace.exporter import SPAN_ENTRY, SpanExporter
+from cozeloop_lite.trace.events import SPAN_ENTRY
+from cozeloop_lite.trace.exporter import SpanExporter
 from cozeloop_lite.trace.queue import SendQueue
 from cozeloop_lite.trace.record import NAME, PARENT_ID, START_NS
 
