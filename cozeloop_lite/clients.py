@@ -86,8 +86,9 @@ def new_client(
             usually ``http://localhost:8888``.
         workspace_id: the workspace. ``COZELOOP_WORKSPACE_ID``; required.
         api_token: an access token, or a function that returns one and is called for each request.
-            ``COZELOOP_API_TOKEN``; required. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`, an OAuth application
-            with settings beyond those below: ``ttl``, ``account_id``, ``scope``, ``claims``.
+            ``COZELOOP_API_TOKEN``; required. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`: an OAuth application
+            with settings that are not among those below (``ttl``, ``account_id``, ``scope``, ``claims``), which is
+            stronger than these.
         api_token_ttl: seconds for which what such a function returned is used again; default: not at all.
         jwt_oauth_client_id: of an OAuth application, which is stronger than ``api_token``: it gets tokens when
             they are needed. ``COZELOOP_JWT_OAUTH_CLIENT_ID``.
@@ -121,9 +122,9 @@ def new_client(
             ``"otlp"`` sends them to an OpenTelemetry Collector (``integration/otel.py``).
         shutdown_timeout: seconds that the exit of the program waits at most for spans to be sent; default 5.
         queue_max_bytes: memory that waiting spans may take; default 64 MiB.
-        spool_dir: a folder for what cannot be delivered before the program ends, or would fill the queue while the
-            server takes nothing, or less than there is. The next client with the same folder, address and workspace
-            sends it. ``COZELOOP_SPOOL_DIR``; default none.
+        spool_dir: a folder for what cannot be delivered before the program ends, or does not fit into the queue while
+            the server is down or too slow. The next client with the same folder, address and workspace sends it.
+            ``COZELOOP_SPOOL_DIR``; default none.
         spool_max_bytes: how large that folder may become; default 256 MiB.
         prompt_snapshot: the path of a file that keeps the prompts for the next start, in case the server is down then.
 

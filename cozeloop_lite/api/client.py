@@ -43,8 +43,9 @@ class ApiClient:
     Args:
         api_base_url: where it is; default ``COZELOOP_API_BASE_URL``, then ``https://api.coze.cn``.
         api_token: a personal access token or an OAuth token, or a function that returns one and is called for each
-            request; default ``COZELOOP_API_TOKEN``. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`, an OAuth
-            application with settings beyond those below: ``ttl``, ``account_id``, ``scope``, ``claims``.
+            request; default ``COZELOOP_API_TOKEN``. Or an :class:`~cozeloop_lite.api.oauth.OAuthApp`: an OAuth
+            application with settings that are not among those below (``ttl``, ``account_id``, ``scope``, ``claims``),
+            which is stronger than these.
         timeout: seconds that a call may take from beginning to end; default ``COZELOOP_REQUEST_TIMEOUT`` (which is in
             milliseconds), then 3.
         upload_timeout: the same for uploads; default 30.

@@ -114,13 +114,13 @@ def source(
 ) -> Any:
     """Where a client has its token from. OAuth is stronger than a token (contract siblings.md 1.1).
 
-    ``api_token`` is one, a function that returns one, or an application; that is stronger than all other settings.
+    ``api_token`` is a token, a function that returns one, or an ``OAuthApp``, which is stronger than ``oauth``.
 
     Raises:
         AuthInfoRequiredError: there is neither a token nor a complete OAuth application.
     """
     lifetime = None if ttl is None else config.seconds("api_token_ttl", ttl, 0)
-    module = sys.modules.get(__package__ + ".oauth")  # whoever has an application has that
+    module = sys.modules.get(__package__ + ".oauth")  # whoever has an application has loaded it
     if module is not None and isinstance(api_token, module.OAuthApp):
         app: OAuthApp | None = api_token
     else:
