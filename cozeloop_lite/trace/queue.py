@@ -141,7 +141,7 @@ class SendQueue(Sender):
             return True
         self._closed = True
         seconds = self._shutdown_timeout if timeout is None else max(0.0, timeout)
-        delivered = self._drain(self._machine.monotonic() + seconds, for_the_silent=timeout is not None)
+        delivered = self._drain(self._machine.monotonic() + seconds, seconds, for_the_silent=timeout is not None)
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not self._machine.current_thread():
             thread.join(MARGIN_SECONDS)  # it has nothing left to do, unless it is in the middle of a request
@@ -157,7 +157,7 @@ class SendQueue(Sender):
 
     def _on_exit(self) -> None:
         if not self._drained:  # which a queue is not that is being closed, by another thread or under a signal handler
-            self._drain(self._exit_by, for_the_silent=False, began=self._exit_by - self._shutdown_timeout)
+            self._drain(self._exit_by, self._shutdown_timeout, for_the_silent=False)
             self._ready = False
 
     def _last_chance(self, end: float, for_the_silent: bool) -> None:
@@ -170,9 +170,11 @@ class SendQueue(Sender):
         self._aside.last_chance()
         self._hurry(NEVER)
 
-    def _drain(self, end: float, for_the_silent: bool, began: float | None = None) -> bool:
-        """Send all that waits until ``end`` and count the rest as lost; a silent server may end it earlier."""
-        began = self._machine.monotonic() if began is None else began
+    def _drain(self, end: float, seconds: float, for_the_silent: bool) -> bool:
+        """Send all that waits until ``end`` and count the rest as lost; a silent server may end it earlier.
+
+        The ``seconds`` until then have begun before, where several queues share them.
+        """
         with self._lock:
             self._last_chance(end, for_the_silent)
             lost, target, spooled = self._lost(), self._last(), self._account.spooled
@@ -193,7 +195,7 @@ class SendQueue(Sender):
             self._drained = self._closed
             given_up = self.dropped(SHUTDOWN) + self.dropped(UNANSWERED) + stuck
             spooled = self._account.spooled - spooled
-        self._say_what_is_left(given_up, spooled, self._machine.monotonic() - began)
+        self._say_what_is_left(given_up, spooled, self._machine.monotonic() - (end - seconds))
         return in_time and self._lost() == lost
 
     def _say_what_is_left(self, given_up: int, spooled: int, seconds: float) -> None:
