@@ -35,7 +35,7 @@ except ImportError:  # Windows
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # more than any span, and than the largest file the server takes
 MAX_FILE_BYTES = 64 * 1024 * 1024  # then a new one is begun
 MAX_FILES = 10_000  # of ours in the folder that are looked at, among ten times as many of anybody's
-COUNT_EACH = 32  # of these parts of what fits into the folder, written by one process, others are looked at again
+COUNTS = 32  # times that one process, while it fills the folder, looks at what others have written there
 BROKEN_SECONDS = 5.0  # between two attempts to begin a file where that fails, or where there is no room
 KEEP_ASIDE_SECONDS = 24 * 3600  # how long what could not be read is kept, for whoever wants to know
 
@@ -96,8 +96,8 @@ class Spool:
         self._writing = False  # ... that come into the middle of a write of their own thread
         self._fd: int | None = None
         self._path, self._written = "", 0  # of the file that is open: where it is, and how many bytes are in it
-        self._used = 0  # bytes of all files, as counted ...
-        self._since = 0  # ... and what was written since then, which is in there, too
+        self._used = 0  # bytes of all files: as counted, and written here since
+        self._since = 0  # the latter alone
         self._broken_until = 0.0  # monotonic seconds
         self._sent_last = ""  # the path that was taken last: if it stays, it does not hold up those that come after it
         process.on_fork(self)
@@ -138,7 +138,7 @@ class Spool:
         try:
             if begins:
                 self._open()
-            elif self._since > self._max_bytes // COUNT_EACH:  # of others, who write as well
+            elif self._since > self._max_bytes // COUNTS:
                 self._count()
             if self._used + len(data) <= self._max_bytes:
                 self._append(data)
@@ -174,6 +174,7 @@ class Spool:
         self._path = listed
 
     def _count(self) -> None:
+        """Other processes write there as well."""
         self._used, self._since = sum(map(_size, self._paths())), 0
 
     def _take_back(self) -> None:
