@@ -76,9 +76,12 @@ def platform():
 # -- the request for a token ------------------------------------------------------------------------------------------
 
 
+def application(**settings):
+    return oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM, **settings)
+
+
 def tokens_of(server, **settings):
-    app = oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM, **settings)
-    return auth.AccessToken(app, server.url, ApiClient(server.url, "not-to-be-sent").post)
+    return auth.AccessToken(application(**settings), server.url, ApiClient(server.url, "not-to-be-sent").post)
 
 
 def test_the_request_for_a_token_as_it_goes_over_the_wire(platform):
@@ -102,21 +105,30 @@ def test_a_token_for_another_account_is_asked_for_on_its_path(platform):
 def test_a_client_is_given_an_application_with_settings_of_its_own(platform, monkeypatch):
     monkeypatch.setenv("COZELOOP_API_TOKEN", "not-to-be-sent")
     more = {"ttl": 3600, "account_id": 42, "scope": {"attribute_constraint": {}}, "claims": {"session_name": "user-1"}}
-    made = [oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM, **more) for _ in "ab"]
     platform.answers(json_answer({"access_token": "for-42", "expires_in": int(time.time()) + 3600}))
     platform.default = json_answer({"code": 0, "msg": ""})
-    with new_client(platform.url, "7", made[0]) as client:
-        assert new_client(platform.url, "7", made[1]) is client
-        assert new_client(platform.url, "7", oauth.OAuthApp("client-1", "kid-1", private_key=RSA_PEM)) is not client
+    with new_client(platform.url, "7", application(**more)) as client:
         client.start_span("step").finish()
         assert client.flush()
-        assert "OAuth" in str(client.check(send_span=False))
-    assert platform.paths()[:2] == ["/api/permission/oauth2/account/42/token", "/v1/loop/traces/ingest"]
-    proof, sent = (request.headers["Authorization"].partition(" ")[2] for request in platform.requests[:2])
+    assert platform.paths() == ["/api/permission/oauth2/account/42/token", "/v1/loop/traces/ingest"]
+    proof, sent = (request.headers["Authorization"].partition(" ")[2] for request in platform.requests)
     assert verified(proof, RSA.public_key())[1]["session_name"] == "user-1"
     asked = platform.requests[0].json()
     assert (asked["duration_seconds"], asked["scope"]) == (3600, {"attribute_constraint": {}})
     assert sent == "for-42"
+
+
+def test_applications_with_the_same_settings_are_of_one_client(platform):
+    with new_client(platform.url, "7", application(account_id=42)) as client:
+        assert new_client(platform.url, "7", application(account_id=42)) is client
+        with new_client(platform.url, "7", application(account_id=43)) as other:
+            assert other is not client
+
+
+def test_check_says_that_the_token_is_of_an_application(platform):
+    platform.default = json_answer({"code": 0, "msg": "", "access_token": "any", "expires_in": int(time.time()) + 900})
+    with new_client(platform.url, "7", application()) as client:
+        assert "OAuth" in str(client.check(send_span=False))
 
 
 OAUTH_ERROR = {"error_code": "invalid_client", "error_message": "kid is not registered", "error": "e"}

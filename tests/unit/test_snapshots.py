@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from cozeloop_lite import new_client
 from cozeloop_lite.trace import content, snapshots, values
-from cozeloop_lite.trace.content import MASK_MARGIN
 from cozeloop_lite.trace.encoding import TEXT_BYTES
 from cozeloop_lite.trace.snapshots import plain_copy
 
@@ -165,7 +164,7 @@ def test_a_mask_is_given_little_more_than_can_be_sent(sink):
         workspace_id="7", api_token="t", exporter=sink, mask=lambda text: seen.append(text) or text
     ) as client, client.start_span("step", "custom") as span:
         span.set_input(["\x00" * 1000] * 900)
-    assert max(map(len, seen)) == TEXT_BYTES + 1 + MASK_MARGIN
+    assert max(map(len, seen)) == TEXT_BYTES + 1 + content.MASK_MARGIN
     (wire,) = sink.spans
     assert "input" in wire["system_tags_string"]["cut_off"]
 
