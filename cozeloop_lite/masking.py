@@ -47,7 +47,7 @@ _SECRET_NAMES = (
     r"(?:\b|_)(?:(?:api|access|secret|private|auth|client)[_\-]?(?:key|token|secret)"
     r"|secret|token|password|passwd|pwd|credentials?)"
 )
-_LAST = -1  # of the groups that took part in the match
+_LAST = -1  # the group that took part in the match, of several
 
 # kind -> (the pattern, which group of it is replaced, what else must be true of it)
 _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
@@ -76,10 +76,10 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
     "named_secret": (
         re.compile(
             _SECRET_NAMES + r"(?!" + _COUNT + r")" + _TO_VALUE + r"(?:"
-            r'"(?!\s)((?:[^"\\]|\\.){4,})'
+            r'"(?!\s)((?:[^"\\]|\\.){4,})'  # in quotes: all of it, unless that quote is the end of another text
             r"|'(?!\s)((?:[^'\\]|\\.){4,})"
             r'|\\{1,3}"(?!\s)([^"\\]{4,})'
-            r"|\\{0,3}[\"']?(" + _WORD + r"{4,}))",
+            r"|\\{0,3}[\"']?(" + _WORD + r"{4,}))",  # without
             re.I | re.S,
         ),
         _LAST,
@@ -117,7 +117,7 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
     ),
 }
 
-_SIGNS = tuple("<%s>" % kind for kind in _PATTERNS)
+_SIGNS = tuple("<%s>" % kind for kind in _PATTERNS)  # what has been replaced is left alone
 
 KINDS = tuple(_PATTERNS)
 """What can be masked, in the order in which it is: private keys, bearer tokens, API keys of well-known services, values
@@ -159,7 +159,7 @@ def _replaced(text: str, kind: str) -> str:
     sign = "<%s>" % kind
 
     def replace(match: Match[str]) -> str:
-        group = match.lastindex or 0 if which == _LAST else which
+        group = (match.lastindex or 0) if which == _LAST else which
         found = match.group(group)
         if not holds(found) or found.startswith(_SIGNS):
             return match.group()

@@ -58,10 +58,10 @@ def loading() -> Any:
 
 
 def hold_off_forks() -> Any:
-    """As to enter ``loading()``, without waiting for another import; returns what is to be released, if anything.
+    """Enter ``loading()`` unless another thread imports something; returns the lock that is to be released, or None.
 
-    For an import that may be a part of another one: the other thread may wait for the module that this one is in the
-    middle of. A fork that is under way waits for nobody.
+    For an import that may be a part of another one: to wait for the other thread, which may wait for a module that this
+    one is in the middle of, could take for ever. A fork that is under way is waited for, a second at most.
     """
     lock = _loading  # in a child of whoever forks meanwhile on this thread, there is another one
     return lock if lock.acquire(False) or (_forking and lock.acquire(timeout=FORK_SECONDS)) else None

@@ -149,7 +149,7 @@ def read_by(reader: Reader, default: Any = None, json_name: str = "") -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # type checkers know the constructor of that one only
     from dataclasses import dataclass as dataclass
 else:
 
@@ -165,7 +165,7 @@ else:
         def __init__(self, *args, **kwargs):
             try:
                 construct(self, *args, **kwargs)
-            except TypeError:
+            except TypeError:  # rarely: so that the usual call costs nothing more
                 known = {name: value for name, value in kwargs.items() if name in made.__dataclass_fields__}
                 if len(known) == len(kwargs):
                     raise

@@ -222,7 +222,7 @@ def _flush(client: Client, seconds: float) -> bool:
         return client.flush(seconds)
     except Exception as problem:  # noqa: BLE001 - a client of the program's own making
         logger.warn("the spans of an invocation may not have been sent: %s", values.describe(problem))
-        return True
+        return True  # no time was lost: no reason to be less patient
 
 
 class _Patience:

@@ -88,7 +88,7 @@ class OtlpExporter:
 
     @property
     def destination(self) -> str:
-        """Whose spans a ``spool_dir`` keeps: another receiver must not get them."""
+        """For whom a ``spool_dir`` keeps spans: another receiver must not get them."""
         return self._url
 
     def export_spans(self, spans: list[dict[str, Any]]) -> None:

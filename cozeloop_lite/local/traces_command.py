@@ -32,7 +32,7 @@ _TICK_SECONDS = 0.3
 _URL_TIMEOUT_SECONDS = 10
 _ID_DIGITS = 32
 
-_COMMANDS = r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # what is left of them when it is JSON
+_COMMANDS = r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # of those that json.dumps leaves
 _EXAMPLES = """\
 examples:
   python -m cozeloop_lite traces                           (what the file in this folder holds)
@@ -135,7 +135,7 @@ def _print(found: Any, arguments: argparse.Namespace) -> None:
 def _json(value: Any, indent: int | None = None) -> str:
     """JSON for a program: what stdout has no characters for is escaped; as "?" it would be another text.
 
-    And what a terminal would obey, or show in another order: people look at it, too.
+    So is what a terminal would obey, or show in another order: people look at it, too.
     """
     knows_all = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not knows_all, indent=indent)

@@ -18,7 +18,7 @@ MAX_TAGS = 50  # contract backend.md 2.3
 TEXT_TAGS = frozenset(["user_id", "message_id", "thread_id"])
 COUNT_TAGS = frozenset(["input_tokens", "output_tokens", "tokens", "start_time_first_resp", "latency_first_resp"])
 FIRST_TAGS = TEXT_TAGS | COUNT_TAGS | {"error"}
-MAX_COUNT = (1 << 63) - 1  # the platform has 64 bits for it, contract backend.md 2
+MAX_COUNT = (1 << 63) - 1  # the platform has a signed integer of 64 bits, contract backend.md 2
 _CHECKED = TEXT_TAGS | COUNT_TAGS | {"input", "output"}
 _AS_THEY_ARE = frozenset([bool, int, float])
 _MOST = MAX_TAGS + len(FIRST_TAGS)
@@ -30,7 +30,7 @@ def put(span: Span, key: Any, value: Any) -> None:
         key = values.error_text(key)
     kind = type(value)
     if key in _CHECKED:
-        if kind is not int or not 0 <= value <= MAX_COUNT or key not in COUNT_TAGS:  # usually one that is a count
+        if kind is not int or not 0 <= value <= MAX_COUNT or key not in COUNT_TAGS:  # else it is a count: usual
             value = _checked(span, key, value)
     elif kind not in _AS_THEY_ARE:
         value = values.tag_value(value, span._owner.tag_chars)
@@ -79,7 +79,7 @@ def _checked(span: Span, key: str, value: Any) -> Any:
         return None
     number = as_int(value)
     if number is None or not 0 <= number <= MAX_COUNT:  # of negative ones the server makes 0 (contract backend.md 2.2)
-        text = " takes an int from 0 up, of 64 bits, not %s: it was not set"
+        text = " takes an int from 0 to 2**63 - 1, not %s: it was not set"
         logger.warn("the tag " + key + text, values.describe(value))
         return None
     return number

@@ -67,7 +67,7 @@ def text_json(text: str, limit: int, name: str, cut_off: list[str]) -> bytes:
 
 
 def masked(text: str, limit: int, limits: Limits, name: str, cut_off: list[str]) -> str:
-    """``text``, of which ``limit`` bytes are sent, as it may leave the process."""
+    """``text`` as the mask leaves it; of one that is too long for ``limit`` bytes, ``cut_off`` gets ``name``."""
     if len(text) <= limit + MASK_MARGIN:
         return limits.masked(text)
     cut_off.append(name)
@@ -75,8 +75,8 @@ def masked(text: str, limit: int, limits: Limits, name: str, cut_off: list[str])
 
 
 def _without_end(pieces: list[str]) -> str:
-    """What was masked of a text that is not all there, without what comes last: that may be the beginning of a secret,
-    which no mask finds.
+    """The masked ``pieces`` of a text that is not all there, without what comes last: it may be the beginning of a
+    secret, which no mask finds.
     """
     text = "".join(pieces)
     return text if pieces[-1] is MASK_FAILED else text[:-MASK_MARGIN]
@@ -116,10 +116,11 @@ class Content(Attached):
         lifters = extra.get("files", {}).copy()  # one C call: a setter that began before the end may come late
         notes = extra.get("notes") or {}
         files = media.Files(prefix) if ultra or lifters else None
-        known = limits.text_bytes if limits.mask is None else limits.text_bytes + MASK_MARGIN
-        partial = [field for field, text in texts.items() if len(text) > known and (not ultra or field in notes)]
+        most = limits.text_bytes if limits.mask is None else limits.text_bytes + MASK_MARGIN
+        # Those without their end: it was left out when they were set, or is left out here.
+        partial = [field for field, text in texts.items() if len(text) > most and (not ultra or field in notes)]
         if not ultra:  # the JSON of a copied value may be longer, and the rest need not be looked at
-            texts.update({field: text[: known + 1] for field, text in texts.items()})
+            texts.update({field: text[: most + 1] for field, text in texts.items()})
         if files is not None:
             for field, lifter in lifters.items():
                 texts[field] = files.place(texts[field], lifter.parts)
