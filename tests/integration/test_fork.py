@@ -248,7 +248,14 @@ def test_an_import_waits_for_a_fork_and_for_no_other_import(monkeypatch):
     assert process.hold_off_forks() is None
     monkeypatch.setattr(process, "_forking", {thread.ident})
     found = []
-    importing = threading.Thread(target=lambda: found.append(process.hold_off_forks()), daemon=True)
+
+    def load():
+        lock = process.hold_off_forks()
+        found.append(lock)
+        if lock is not None:
+            lock.release()  # else whatever is imported late by the tests after this one would wait for ever
+
+    importing = threading.Thread(target=load, daemon=True)
     importing.start()
     over.set()
     importing.join(60)
