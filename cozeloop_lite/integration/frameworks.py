@@ -59,17 +59,18 @@ def route_behind(body: Any) -> str | None:
 
 
 def listen() -> None:
-    """Hear of what frameworks catch that are loaded by now. Never raises."""
+    """Hear of the failures that the frameworks catch which are loaded by now. Never raises."""
     for name in _SIGNALLING:
-        if name not in _heard and name in sys.modules:
-            signal = getattr(sys.modules[name], "got_request_exception", None)
-            if signal is None:  # not yet: it is being imported
-                continue
-            _heard.add(name)
-            try:
-                signal.connect(_failed)
-            except Exception:  # noqa: BLE001, S110 - Flask 2.2 and before, without blinker: there is the status
-                pass
+        if name in _heard:
+            continue
+        signal = getattr(sys.modules.get(name), "got_request_exception", None)
+        if signal is None:  # not loaded, or in the middle of that
+            continue
+        _heard.add(name)
+        try:
+            signal.connect(_failed)
+        except Exception:  # noqa: BLE001, S110 - Flask 2.2 and before, without blinker: there is the status
+            pass
 
 
 def _failed(sender: Any = None, exception: BaseException | None = None, **about: Any) -> None:
