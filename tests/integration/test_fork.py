@@ -223,10 +223,16 @@ class Slow:
             time.sleep(0.5)
 client = new_client(prompt_trace=True)
 sys.meta_path.insert(0, Slow())
-thread = threading.Thread(target=lambda: %(work)s, daemon=True)
+forked = threading.Event()
+def other():
+    %(work)s
+    forked.wait(15)  # a thread that ends may have libc load a library, in the middle of which no fork may come
+thread = threading.Thread(target=other, daemon=True)
 thread.start()
 assert importing.wait(15)
-wait_for(in_child(lambda: %(work)s))
+child = in_child(lambda: %(work)s)
+forked.set()
+wait_for(child)
 thread.join(15)
 """
         % {"module": module, "work": work},
