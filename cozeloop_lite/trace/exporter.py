@@ -105,7 +105,9 @@ class SpanExporter:
         if spool is None and conf.spool_dir:
             from .spool import Spool, destination
 
-            receiver = api.base_url if sink is None else getattr(sink, "destination", "exporter")
+            receiver = api.base_url if sink is None else getattr(sink, "destination", None)
+            if type(receiver) is not str:  # as OtlpExporter has it; the program's own may mean something else by it
+                receiver = "exporter"
             place = destination(receiver, workspace_id)
             spool = Spool(conf.spool_dir, place, conf.spool_max_bytes)
         self._backlog: Backlog | None = None
