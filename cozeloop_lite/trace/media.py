@@ -150,7 +150,7 @@ class Lifter:
         # Two digits always: no key is the beginning of another one, so replacing one in a text leaves the others alone.
         key = "%s_%s%02d" % (self._prefix(), self._field[0], self._number)
         self._number += 1
-        label = name.encode("utf-8", "replace").decode("utf-8") if isinstance(name, str) else ""
+        label = _sendable(name) if isinstance(name, str) else ""
         self.parts.append(Part(self._field, kind, label, key, data))
         return key
 
@@ -188,7 +188,7 @@ class Files:
 
     def mask(self, masked: Callable[[str], str]) -> None:
         """Let ``masked`` replace the names of files, and the content of those that are text."""
-        self._entries = [(part, masked(name) if name else "") for part, name in self._entries]
+        self._entries = [(part, _sendable(masked(name)) if name else "") for part, name in self._entries]
         for key, content in self.uploads.items():
             try:
                 text = content.decode("utf-8")
@@ -267,6 +267,10 @@ def decode(data: str) -> bytes | None:
 
 _BASE64 = r"[A-Za-z0-9+/]*={0,2}\Z"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _sendable(name: str) -> str:
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _get(node: Any, name: str) -> Any:

@@ -264,6 +264,18 @@ def test_a_mask_sees_names_of_files_and_files_that_are_text():
         assert contents == ["the *** 密码".encode(), b"another ***", picture]
 
 
+def test_what_a_mask_makes_of_the_name_or_text_of_a_file_need_not_be_fit_to_be_sent():
+    with StandInServer() as server:
+        client = cozeloop_lite.new_client(server.url, "7", "t", mask=lambda text: text + "\ud800")
+        with client.start_span("s") as span:
+            part = {"type": "file_url", "file_url": {"name": "a.txt", "url": b"text"}}
+            span.set_input({"messages": [{"role": "user", "parts": [part]}]})
+        assert client.close()
+        (stored,) = server.store.spans()
+        assert json.loads(stored["object_storage"])["Attachments"][0]["name"] == "a.txt?"
+        assert list(server.store.files().values()) == [b"text?"]
+
+
 def test_of_a_mask_that_fails_at_a_file_a_placeholder_goes_up():
     with StandInServer() as server:
         client = cozeloop_lite.new_client(server.url, "7", "t", mask=fails)
