@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,8 @@ LEFT = [
     "tokens: 1234567",
     '{"max_token": 4096, "token": "4096"}',
     'he said "my token:" and left "it" there',
+    '{"messages":[{"content":[{"text":"your password:"}]},{"content":[["token:"]]}]}',
+    "[{'text': 'your password:'}], [{'text': 'no'}]",
     "risk-averse people ask-me-anything-about-task-force-members",
     "a @ b.c and @someone",
     "http://host:8080/path@x",
@@ -93,6 +96,17 @@ def test_left_as_it_is(text):
 @pytest.mark.parametrize(("kind", "text", "masked"), FOUND)
 def test_what_was_masked_is_not_masked_again(kind, text, masked):
     assert mask_secrets(mask_secrets(text)) == mask_secrets(text)
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_long_secret_costs_little_memory(quote):
+    text = "password=" + quote + "x" * 1_000_000
+    tracemalloc.start()
+    try:
+        assert mask_secrets(text) == "password=" + quote + "<named_secret>"
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_kind_is_tried_here():
