@@ -54,6 +54,7 @@ def on_fork(obj: Any) -> None:
 
 def loading() -> Any:
     """``with process.loading():`` around an import that a thread may be the first to do while another one forks."""
+    check_fork()  # else, where none of Python's hooks ran, a lock of the parent's may be waited for: for ever
     return _loading
 
 

@@ -321,6 +321,30 @@ def test_a_fork_without_pythons_hooks_is_noticed(server):
     assert sorted(server.names()) == ["child"] + ["parent"] * 50
 
 
+def test_a_fork_without_pythons_hooks_in_the_middle_of_an_import_leaves_nothing_locked(server):
+    run(
+        server,
+        """
+        from cozeloop_lite import process
+        client = new_client()
+        lock, pid = process._loading, os.getpid()
+        importing, over = threading.Event(), threading.Event()
+        def load():
+            with process.loading():
+                importing.set()
+                over.wait(60)
+        def work():
+            process._pid, process._loading = pid, lock  # as above
+            client.prompts
+        threading.Thread(target=load, daemon=True).start()
+        assert importing.wait(15)
+        process.FORK_WAIT_SECONDS = 0.01
+        wait_for(in_child(work))
+        over.set()
+        """,
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_of_multiprocessing_deliver_without_a_flush(server, method, tmp_path):
     program = tmp_path / "program.py"
