@@ -345,7 +345,7 @@ class _Tamer:
                     break
                 items.append(self.tame(item, depth + 1))
             return items
-        return self.tame(plain(value), depth + 1)
+        return self._tame(plain(value), depth + 1)  # which counts once, as what is returned
 
     def _key(self, key: Any) -> str:
         if type(key) in _JSON_TYPES and not isinstance(key, tuple):

@@ -301,6 +301,13 @@ def test_of_a_text_that_is_too_much_alone_no_more_is_written_than_can_be_sent(wr
     assert peak < 1_000_000
 
 
+def test_what_is_asked_for_its_form_on_the_slow_way_counts_once():
+    value = [uuid.UUID(int=5)] * 20
+    whole = [str(value[0])] * 20
+    assert json.loads(text([float("nan"), *value], 1000)) == ["NaN", *whole]
+    assert len(text([float("nan"), *value], 700)) == 701
+
+
 def test_a_small_value_is_never_shortened():
     value = [{"k%d" % number: ["x" * number, number, None]} for number in range(100)]
     whole = json.dumps(value, separators=(",", ":"))
