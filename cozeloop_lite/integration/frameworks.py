@@ -63,11 +63,11 @@ def listen() -> None:
     for name in _SIGNALLING:
         if name in _heard:
             continue
-        signal = getattr(sys.modules.get(name), "got_request_exception", None)
-        if signal is None:  # not loaded, or in the middle of that
-            continue
-        _heard.add(name)
         try:
+            signal = getattr(sys.modules.get(name), "got_request_exception", None)
+            if signal is None:  # not loaded, or in the middle of that
+                continue
+            _heard.add(name)
             signal.connect(_failed)
         except Exception:  # noqa: BLE001, S110 - Flask 2.2 and before, without blinker: there is the status
             pass

@@ -20,6 +20,7 @@ import pytest
 
 import cozeloop_lite
 from cozeloop_lite import inject, start_span
+from cozeloop_lite.integration import frameworks
 from cozeloop_lite.integration.wsgi import TraceMiddleware
 from cozeloop_lite.local import StandInServer
 from cozeloop_lite.testing import capture_spans
@@ -664,6 +665,17 @@ def test_a_failure_belongs_to_the_span_of_its_request_alone(spans):
             cozeloop_lite.bind(fail)(app)
     assert [span.name for span in spans] == ["GET /", "around", "GET /", "around"]
     assert all("error" not in span.tags for span in spans)
+
+
+def test_a_framework_that_fails_when_it_is_looked_at_changes_nothing(spans, monkeypatch):
+    class Lazy:
+        def __getattr__(self, name):
+            raise ImportError(name)
+
+    monkeypatch.setattr(frameworks, "_heard", set())
+    monkeypatch.setitem(sys.modules, "flask", Lazy())
+    assert ask(answering([b"x"]))[1] == b"x"
+    assert [span.name for span in spans] == ["GET /"]
 
 
 def test_a_route_that_fails_when_it_is_looked_at_changes_nothing(spans, logged):
