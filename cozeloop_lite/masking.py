@@ -77,8 +77,8 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
     "named_secret": (
         re.compile(
             _SECRET_NAMES + r"(?!" + _COUNT + r")" + _TO_VALUE + r"(?:"
-            # In quotes all of it, but not what follows a name at the end of a text, up to the next one. And no alternative
-            # is repeated for each character: that takes 130 bytes of memory for each. Without quotes a word.
+            # In quotes all, but not what follows a name at the end of a text, up to the next one; without, a word.
+            # No alternative is repeated for each character: that takes 130 bytes of memory for each.
             r'"(?!\s|' + _NOTHING + r'(?:"|\Z))((?=(?:[^"\\]|\\.){4})[^"\\]*(?:\\.[^"\\]*)*)'
             r"|'(?!\s|" + _NOTHING + r"(?:'|\Z))((?=(?:[^'\\]|\\.){4})[^'\\]*(?:\\.[^'\\]*)*)"
             r'|\\{1,3}"(?!\s|' + _NOTHING + r'(?:\\|\Z))([^"\\]{4,})'

@@ -303,8 +303,8 @@ def _fields_of(kind: type[Entity]) -> Any:
     plan = kind.__dict__.get("_plan")
     if plan is None:
         plan = kind._plan = [
-            (field.name, field.metadata["json"] or field.name, field.metadata["read"], field.default)
-            for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+            (field.name, field.metadata.get("json") or field.name, field.metadata.get("read", as_is), field.default)
+            for field in dataclasses.fields(kind)  # type: ignore[arg-type]  # those of the program's classes say nothing
         ]
     return plan
 

@@ -251,6 +251,17 @@ def test_no_document_makes_reading_raise(kind, document):
     assert isinstance(entity.model_dump_json(), str)
 
 
+def test_a_class_of_the_program_adds_fields_of_its_own():
+    @dataclasses.dataclass
+    class Rated(Message):
+        rating: int = 0
+
+    rated = Rated(role="user", content="hello", rating=5)
+    assert rated.to_dict() == {"role": "user", "content": "hello", "rating": 5}
+    assert Rated.from_dict(rated.to_dict()) == rated
+    assert rated.copy(deep=True) == rated
+
+
 @pytest.mark.parametrize("kind", ENUMS)
 @pytest.mark.parametrize("word", ["of next year", "", "NORMAL", "文"])
 def test_an_unknown_value_of_an_enumeration_is_kept(kind, word):
