@@ -522,6 +522,7 @@ def test_a_real_proxy_is_used_and_bypassed(kind, tinyproxy, server, trusted, mon
     wanted = "%s:%d" % (here, target.port)
     assert wanted in log.read_text()
     target.answers(hang())
+    api = api_for(target, here)  # has no connection yet that the proxy may be about to close
     with raising(errors.RequestTimeoutError):
         api.get(PATH, timeout=0.5)
     target.forget_answers()
