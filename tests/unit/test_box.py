@@ -94,6 +94,7 @@ def interrupted(call, at):
         return trace
 
     outer = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # CPython 3.12 wants one such frame when it begins to trace
     sys.settrace(trace)
     try:
         call()
