@@ -86,8 +86,10 @@ def at_work() -> None:
         _celery = signal
         _listen(signal)
     if "gevent.monkey" in sys.modules:
-        # What gevent finds addresses with needs it, and from CPython 3.9 on it cannot be loaded when the program ends.
-        import concurrent.futures.thread  # noqa: F401
+        try:  # gevent finds addresses with it, and from CPython 3.9 on it cannot be loaded when the program ends
+            import concurrent.futures.thread  # noqa: F401
+        except RuntimeError:  # which it does already
+            pass
     util = sys.modules.get("multiprocessing.util")
     if util is None or _finalizer is not None:
         return

@@ -165,7 +165,7 @@ else:
         def __init__(self, *args, **kwargs):
             try:
                 construct(self, *args, **kwargs)
-            except TypeError:  # rarely: so that the usual call costs nothing more
+            except TypeError:  # rarely: what is usual need not be looked through
                 known = {name: value for name, value in kwargs.items() if name in made.__dataclass_fields__}
                 if len(known) == len(kwargs):
                     raise

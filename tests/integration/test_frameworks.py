@@ -202,6 +202,25 @@ def test_a_program_of_gevent_that_asks_for_an_address_at_its_end_for_the_first_t
     assert server.names() == ["only"]
 
 
+def test_a_program_of_gevent_whose_first_span_is_one_of_its_exit_hooks_is_not_disturbed(server):
+    output = run(
+        server.url,
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        import atexit, logging
+        logging.disable(logging.CRITICAL)  # on some versions there is no way to send it any more, which is said
+        from cozeloop_lite import new_client
+        client = new_client(shutdown_timeout=0.5)
+        def last():
+            client.start_span("last").finish()
+            print("went on")
+        atexit.register(last)
+        """,
+    )
+    assert output == "went on\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="CPython 3.8 has the module")
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="CPython 3.12 aborts where one imports urllib3 alone, too")
 def test_a_sub_interpreter_traces_for_itself(server):
