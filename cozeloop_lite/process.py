@@ -33,6 +33,9 @@ _celery: Any = None  # the signal of Celery that is listened to
 # imports the module there.
 _loading = threading.RLock()
 _forking: set[int] = set()  # the threads whose fork waits for it, or has it
+# Up to CPython 3.9.5 a thread ends by pthread_exit (bpo-44434), and for the first one that does, glibc loads libgcc_s
+# while other threads run on. A child that is forked at that moment has half of it, and aborts when a thread of it ends.
+_ENDING_LOADS = sys.platform == "linux" and sys.version_info < (3, 9, 6)
 
 
 # The methods that are called at exit, each of all objects before the next one: what is open is finished, what waits is
@@ -66,6 +69,18 @@ def hold_off_forks() -> Any:
     """
     lock = _loading  # in a child of whoever forks meanwhile on this thread, there is another one
     return lock if lock.acquire(False) or (_forking and lock.acquire(timeout=FORK_SECONDS)) else None
+
+
+def ending() -> None:
+    """To be called on a thread of ours that may be the first of the process to end."""
+    if _ENDING_LOADS:
+        with loading():
+            try:
+                import _ctypes  # ctypes itself takes longer
+
+                _ctypes.dlopen("libgcc_s.so.1", 0)
+            except (ImportError, OSError):  # no _ctypes in this Python, or no such file: with musl
+                pass
 
 
 def check_fork() -> None:

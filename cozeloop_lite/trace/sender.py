@@ -112,6 +112,7 @@ class Sender(Box):
             logger.error("the thread that sends could not be started: %r", problem)
         finally:
             self._launching = False
+        process.ending()
 
     def _start(self) -> None:
         if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it

@@ -345,6 +345,29 @@ def test_a_fork_without_pythons_hooks_in_the_middle_of_an_import_leaves_nothing_
     )
 
 
+@pytest.mark.skipif(not process._ENDING_LOADS, reason="threads end without loading anything")
+def test_no_child_is_forked_while_a_thread_that_ends_loads_what_it_needs_for_that(server):
+    run(
+        server,
+        """
+        from cozeloop_lite import process
+        def loaded():
+            with open('/proc/self/maps') as maps:
+                return 'libgcc_s' in maps.read()
+        def ending(end=process.ending):
+            assert not loaded()
+            end()
+            ends.append(loaded())
+            ended.set()
+        ends, ended = [], threading.Event()
+        process.ending = ending
+        span('parent')
+        assert ended.wait(15) and ends == [True], ends
+        """,
+    )
+    assert server.names() == ["parent"]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_of_multiprocessing_deliver_without_a_flush(server, method, tmp_path):
     program = tmp_path / "program.py"
