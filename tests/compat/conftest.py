@@ -1,14 +1,10 @@
-"""The official client, and the marker of the tests that compare with it: they install it, which takes a network."""
+"""The official client, for the tests that compare with it: they install it, which takes a network."""
 
 from __future__ import annotations
 
 import pytest
 
 from compat import official
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "compat: compares with the official client, installed from PyPI")
 
 
 @pytest.fixture(scope="session")
