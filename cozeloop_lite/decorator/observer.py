@@ -59,8 +59,8 @@ class Observer:
         self.process_inputs = process_inputs
         self.process_outputs = process_outputs
         self.process_items = process_iterator_outputs
-        self.record_inputs = content.recorded("record_inputs", record_inputs)
-        self.record_outputs = content.recorded("record_outputs", record_outputs)
+        self.record_inputs = content.allowed("record_inputs", record_inputs)
+        self.record_outputs = content.allowed("record_outputs", record_outputs)
         self.ultra_large_report = ultra_large_report
         self.gives_span = gives_span
         self.times_first = self.span_type == "model"  # whether a span says when the first item came

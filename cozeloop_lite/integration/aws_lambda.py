@@ -22,10 +22,9 @@ import threading
 from time import monotonic, time
 
 from .. import clients, logger
-from ..propagation import extract
 from ..trace import content, depth, ids, values
 from ..trace.span import NOOP
-from . import lambda_events
+from . import incoming, lambda_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def lambda_handler(
     flush_timeout: float = ...,
     record_inputs: bool = ...,
     record_outputs: bool = ...,
+    trust_headers: bool = ...,
 ) -> Callable[[F], F]: ...
 @overload
 def lambda_handler(  # noqa: F811 - ruff does not know this overload
@@ -75,6 +75,7 @@ def lambda_handler(  # noqa: F811 - ruff does not know this overload
     flush_timeout: float = ...,
     record_inputs: bool = ...,
     record_outputs: bool = ...,
+    trust_headers: bool = ...,
 ) -> F: ...
 def lambda_handler(  # noqa: F811
     func: Any = None,
@@ -85,6 +86,7 @@ def lambda_handler(  # noqa: F811
     flush_timeout: float = FLUSH_SECONDS,
     record_inputs: bool = True,
     record_outputs: bool = True,
+    trust_headers: bool = True,
 ) -> Any:
     """Decorate the function that the platform calls: ``@lambda_handler`` or ``@lambda_handler(name="orders", ...)``.
 
@@ -104,6 +106,8 @@ def lambda_handler(  # noqa: F811
             for 0.2 s only, and every tenth again for all of it.
         record_inputs: False keeps the event out of the trace.
         record_outputs: False keeps the result out of the trace.
+        trust_headers: False for a function that strangers reach: every invocation is then the root of a new trace,
+            whatever trace and baggage its event names.
     """
 
     def decorate(fn: Any) -> Any:
@@ -111,7 +115,7 @@ def lambda_handler(  # noqa: F811
             logger.warn("lambda_handler() takes a function, not %s, and traces nothing", values.describe(fn))
             return fn
         _expect_snapshots()
-        handler = _Handler(fn, name, span_type, client, flush_timeout, record_inputs, record_outputs)
+        handler = _Handler(fn, name, span_type, client, flush_timeout, record_inputs, record_outputs, trust_headers)
 
         @functools.wraps(fn)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -143,14 +147,16 @@ class _Handler:
         flush_timeout: float,
         record_inputs: bool,
         record_outputs: bool,
+        trust_headers: bool,
     ) -> None:
         self._name = name
         self._own_name = getattr(fn, "__qualname__", type(fn).__qualname__)
         self._span_type = span_type
         self._client = client
         self._patience = _Patience(flush_timeout)
-        self._record_inputs = content.recorded("record_inputs", record_inputs)
-        self._record_outputs = content.recorded("record_outputs", record_outputs)
+        self._record_inputs = content.allowed("record_inputs", record_inputs)
+        self._record_outputs = content.allowed("record_outputs", record_outputs)
+        self._trust_headers = content.allowed("trust_headers", trust_headers)
         self._last = time()  # when there last was something to send; by the wall clock, which does not stand still
 
     def start(self, event: Any, context: Any) -> Span:
@@ -169,12 +175,11 @@ class _Handler:
                     _forget_connections(each)
             tags = lambda_events.context_tags(context)
             event = lambda_events.parsed(event)
-            span = client.start_span(
-                self._name or tags.get("function_name") or self._own_name,
-                self._span_type,
-                child_of=extract(lambda_events.carrier(event)),
-                start_new_trace=True,  # no span that an earlier invocation left open is the parent of this one
-            )
+            span_name = self._name or tags.get("function_name") or self._own_name
+            headers = lambda_events.carrier(event) if self._trust_headers else None
+            span = incoming.start_span(client, span_name, self._span_type, headers)
+            if span is not NOOP:
+                incoming.enter(span)
         except Exception as problem:  # noqa: BLE001 - an event, a context or a client of the program's own making
             logger.warn("an invocation of %s is not traced: %s", self._own_name, values.describe(problem))
             return NOOP

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from .. import logger
-from ..trace import context, failure, values
+from ..trace import failure, values
+from . import incoming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,20 +22,6 @@ MAX_ROUTE_CHARS = 1000
 _IN_ENVIRON = (("werkzeug.request", ("url_rule", "rule")), ("bottle.route", ("rule",)))
 _SIGNALLING = ("flask", "django.core.signals")  # modules with a signal got_request_exception ...
 _heard: set[str] = set()  # ... and those whose signal is listened to
-
-
-class RequestStandIn(context.StandIn):
-    """Stands for the span of a request, below all that is done to answer it."""
-
-    __slots__ = ()
-
-
-def request_span() -> Any:
-    """The span of the request that is being answered here; None when none is."""
-    span: Any = context.top()
-    while span is not None and type(span) is not RequestStandIn:
-        span = span._outer
-    return None if span is None else span.span
 
 
 def route_of(environ: dict[str, Any]) -> str | None:
@@ -76,7 +63,7 @@ def listen() -> None:
 def _failed(sender: Any = None, exception: BaseException | None = None, **about: Any) -> None:
     """A framework caught ``exception`` (Flask), or what is being handled (Django). Never raises."""
     try:
-        span = request_span()
+        span = incoming.request_span()
         error = exception if exception is not None else sys.exc_info()[1]
         if span is not None and isinstance(error, BaseException):
             failure.record(span, error)

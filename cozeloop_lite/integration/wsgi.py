@@ -13,10 +13,10 @@ The server sees what it would see without: the same answers, exceptions and call
 from __future__ import annotations
 
 from .. import clients, logger
-from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE, extract
-from ..trace import context, failure, values
+from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE
+from ..trace import content, context, failure, values
 from ..trace.span import NOOP
-from . import frameworks
+from . import frameworks, incoming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TraceMiddleware:
         client: default the default client.
         record_query: whether the query string is recorded, as the tag ``http_query``. It may hold what is secret.
         trust_headers: False for a server that strangers reach: every request is then the root of a new trace, whatever
-            trace and baggage its headers name.
+            trace and baggage its headers name. Inside another request, which is the parent, nothing depends on it.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class TraceMiddleware:
     ) -> None:
         self._app = app
         self._client = client
-        self._record_query = record_query
-        self._trust_headers = trust_headers
+        self._record_query = content.allowed("record_query", record_query)
+        self._trust_headers = content.allowed("trust_headers", trust_headers)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         outside = context.top()
@@ -87,14 +87,8 @@ class TraceMiddleware:
             method = str(environ.get("REQUEST_METHOD", "GET"))[:MAX_METHOD_CHARS]
             path = _text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
             headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
-            parent = extract(headers) if headers else None
             query = _text(environ.get("QUERY_STRING", "")) if self._record_query else None
-            # What is current here, on a thread of the server's, is not the caller: a new trace. Unless an application
-            # that is wrapped as well is answering a request, of which this one is a part.
-            inside = frameworks.request_span() is not None
-            span = client.start_span(
-                method + " " + path, "function", child_of=None if inside else parent, start_new_trace=not inside
-            )
+            span = incoming.start_span(client, method + " " + path, "function", headers)
             span.set_tags({"http_method": method, "http_path": path, "http_query": query or None})
             return span
         except Exception as problem:  # noqa: BLE001 - an environ that is none, or a client of the program's own making
@@ -115,7 +109,7 @@ class _Request:
         self._status = ""
         self._route: str | None = None
         outside = context.top()
-        context.push(frameworks.RequestStandIn(span))
+        context.push(incoming.RequestStandIn(span))
         self._stack = context.Stack()
         context.push(outside)
 

@@ -59,10 +59,10 @@ def _without_files(span: Span, field: str, value: Any) -> Any:
     return value
 
 
-def recorded(name: str, value: Any) -> bool:
-    """Whether a decorator is to record an input or output. A text, be it ``"false"``, is a mistake, and means no."""
+def allowed(name: str, value: Any) -> bool:
+    """Whether an argument allows to record or to trust. A text, be it ``"false"``, is a mistake, and means no."""
     if issubclass(type(value), (str, bytes)):
-        logger.warn(name + " takes True or False, not %s: nothing is recorded", values.describe(value))
+        logger.warn(name + " takes True or False, not %s: it is taken for False", values.describe(value))
         return False
     return bool(value)
 

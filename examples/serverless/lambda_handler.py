@@ -19,7 +19,8 @@ def find(order: str) -> dict[str, Any]:
 
 
 # Settings come from the environment of the function; without them it works, and traces nothing. The event's headers
-# make the span a child of the caller's; the event is its input, the answer its output.
+# make the span a child of the caller's (trust_headers=False, where strangers call it: a new trace each time); the event
+# is its input, the answer its output.
 @lambda_handler(name="orders", flush_timeout=1)  # seconds that sending may add to an invocation
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     found = find(event["pathParameters"]["order"])

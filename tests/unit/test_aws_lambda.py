@@ -14,6 +14,7 @@ import threading
 import types
 from pathlib import Path
 from unittest.mock import MagicMock
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -21,6 +22,8 @@ import cozeloop_lite
 from cozeloop_lite import clients, inject, new_client
 from cozeloop_lite.integration import aws_lambda, lambda_events
 from cozeloop_lite.integration.aws_lambda import lambda_handler
+from cozeloop_lite.integration.wsgi import TraceMiddleware
+from cozeloop_lite.trace import context as trace_context
 from cozeloop_lite.trace import ids, tracer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,7 +234,7 @@ def attribute(value):
     return {"stringValue": value, "dataType": "String"}
 
 
-@pytest.mark.parametrize(
+EVENTS_OF_CALLERS = pytest.mark.parametrize(
     "event",
     [
         {"headers": {"TraceParent": PARENT}, "multiValueHeaders": {"TraceParent": [PARENT]}, "body": None},
@@ -244,9 +247,29 @@ def attribute(value):
     ],
     ids=["REST API", "HTTP API", "load balancer", "SQS", "SNS", "request object", "bytes"],
 )
+
+
+@EVENTS_OF_CALLERS
 def test_an_event_with_the_callers_headers_continues_the_trace(client, sink, event):
     assert decorated(event)["seen"] is event
     assert (sink.spans[0]["trace_id"], sink.spans[0]["parent_id"]) == (TRACE_ID, SPAN_ID)
+
+
+@EVENTS_OF_CALLERS
+@pytest.mark.parametrize("trust", [False, "false"])  # the latter is a mistake, and no trust
+def test_without_trust_in_headers_every_invocation_is_a_root(client, sink, event, trust):
+    assert lambda_handler(trust_headers=trust)(decorated.__wrapped__)(event)["seen"] is event
+    (span,) = sink.spans
+    assert (span["parent_id"], span["trace_id"] != TRACE_ID) == ("0", True)
+
+
+def test_without_trust_in_headers_baggage_is_not_taken_over(client, sink):
+    @lambda_handler(trust_headers=False)
+    def handler(event, context):
+        return cozeloop_lite.get_span_from_context().baggage
+
+    assert handler({"headers": {"baggage": "user_id=u1", "x-cozeloop-tracestate": "user_id=u1"}}, None) == {}
+    assert "user_id" not in sink.spans[0]["tags_string"]
 
 
 def test_what_inject_wrote_arrives_with_its_baggage(client, sink):
@@ -304,6 +327,89 @@ def test_a_span_left_open_earlier_is_never_the_parent(client, sink):
     first, second = [span for span in sink.spans if span["span_name"].endswith("handler")]
     assert first["parent_id"] == second["parent_id"] == "0"
     assert len({first["trace_id"], second["trace_id"], left[0].trace_id}) == 3
+
+
+# -- what answers the request in turn --------------------------------------------------------------------------------
+
+
+def adapter(app):
+    """Stands for the packages that let a WSGI application answer the events of API Gateway."""
+
+    def handler(event, context):
+        environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in event["headers"].items()}
+        setup_testing_defaults(environ)
+        said = []
+        body = app({**environ, "PATH_INFO": "/orders"}, lambda status, headers: said.append(status))
+        answer = {"statusCode": int(said[0][:3]), "body": b"".join(body).decode()}
+        getattr(body, "close", lambda: None)()
+        return answer
+
+    return handler
+
+
+@pytest.mark.parametrize("headers", [{}, {"traceparent": PARENT}], ids=["root", "child"])
+@pytest.mark.parametrize("trust", [True, False])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_request_that_a_web_application_answers_is_a_part_of_the_invocation(client, sink, headers, trust, streamed):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        with cozeloop_lite.start_span("work", "custom"):
+            parts = [b"do", b"ne"]
+        return iter(parts) if streamed else parts
+
+    handler = lambda_handler(adapter(TraceMiddleware(app, trust_headers=trust)), trust_headers=trust)
+    for number in range(2):
+        assert handler({"headers": headers}, Context()) == {"statusCode": 200, "body": "done"}
+        found = {span["span_name"]: span for span in sink.spans[3 * number :]}
+        assert set(found) == {"orders", "GET /orders", "work"}
+        assert found["work"]["parent_id"] == found["GET /orders"]["span_id"]
+        assert found["GET /orders"]["parent_id"] == found["orders"]["span_id"]
+        assert found["orders"]["parent_id"] == (SPAN_ID if headers and trust else "0")
+    assert len({span["trace_id"] for span in sink.spans}) == (1 if headers and trust else 2)
+    assert trace_context.top() is None
+
+
+def test_a_web_application_that_fails_leaves_nothing_behind(client, sink):
+    def app(environ, start_response):
+        cozeloop_lite.start_span("left open", "custom")
+        raise ValueError("bad")
+
+    handler = lambda_handler(adapter(TraceMiddleware(app)))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bad"):
+            handler({"headers": {}}, Context())
+        assert trace_context.top() is None
+    assert [span["span_name"] for span in sink.spans] == ["GET /orders", "orders"] * 2
+    assert all(span["tags_string"]["error"] == "bad" for span in sink.spans)
+    assert len({span["trace_id"] for span in sink.spans}) == 2
+
+
+def test_a_decorated_function_that_another_one_calls_belongs_to_its_invocation(client, sink):
+    @lambda_handler(name="outer")
+    def handler(event, context):
+        with cozeloop_lite.start_span("between", "custom"):
+            return decorated({"headers": {"traceparent": PARENT}})
+
+    handler({}, None)
+    inner, between, outer = sink.spans
+    assert (inner["parent_id"], between["parent_id"]) == (between["span_id"], outer["span_id"])
+    assert (outer["parent_id"], outer["trace_id"]) == ("0", inner["trace_id"])
+
+
+def test_the_span_of_an_invocation_can_be_set_and_finished_inside(client, sink):
+    @lambda_handler
+    def handler(event, context):
+        span = cozeloop_lite.get_span_from_context()
+        span.set_baggage({"user_id": "u1"})
+        cozeloop_lite.start_span("step", "custom").finish()
+        span.finish()
+        cozeloop_lite.start_span("after", "custom").finish()
+
+    handler({}, Context())
+    step, invocation, after = sink.spans
+    assert (step["parent_id"], step["tags_string"]) == (invocation["span_id"], {"user_id": "u1"})
+    assert (invocation["span_name"], after["parent_id"]) == ("orders", "0")
+    assert trace_context.top() is None
 
 
 # -- credentials ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""Requests that come in, over HTTP or as invocations of a function: the trace that one belongs to.
+
+What is current on a thread of the server's is not the caller: that one is named by the headers, if at all. But where a
+request is answered by way of another (an application of Flask inside a function for AWS Lambda, a wrapped application
+inside a wrapped one), it is a part of it, and all is one trace.
+"""
+
+from __future__ import annotations
+
+from ..propagation import extract
+from ..trace import context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..client import Client
+    from ..trace.span import Span
+
+
+class RequestStandIn(context.StandIn):
+    """Stands for the span of a request, below all that is done to answer it."""
+
+    __slots__ = ()
+
+
+def request_span() -> Any:
+    """The span of the request that is being answered here; None when none is."""
+    span: Any = context.top()
+    while span is not None and type(span) is not RequestStandIn:
+        span = span._outer
+    return None if span is None else span.span
+
+
+def start_span(client: Client, name: str, span_type: str, headers: Any) -> Span:
+    """Start the span of a request: a part of the one that is being answered here, else a child of the span that
+    ``headers`` (None: they are not trusted) name, else the root of a new trace."""
+    if request_span() is not None:
+        return client.start_span(name, span_type)
+    return client.start_span(name, span_type, child_of=extract(headers), start_new_trace=True)
+
+
+def enter(span: Span) -> None:
+    """Until ``span``, which was just started, ends, it is a request that is being answered here."""
+    stand_in: Any = RequestStandIn(span)
+    stand_in._outer = span  # so that its end takes this off the stack, too
+    context.push(stand_in)
