@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS feedback (
     created_at_micros INTEGER NOT NULL, updated_at_micros INTEGER NOT NULL,
     PRIMARY KEY (workspace_id, trace_id, span_id, key));
 CREATE INDEX IF NOT EXISTS feedback_by_age ON feedback (updated_at_micros);
+CREATE INDEX IF NOT EXISTS feedback_by_trace ON feedback (trace_id);
 """
 
 _ROOT = "SELECT id, span_id FROM spans WHERE trace_id = ? AND parent_id IN ('', '0') AND NOT dropped"

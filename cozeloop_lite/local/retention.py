@@ -18,12 +18,13 @@ MAX_ROWS = 1000  # spans deleted in one step
 _MAX_PAGES = 2000  # given back to the file system in one step
 _DAY_MICROS = 24 * 3600 * 1000000
 _MIB = 1024 * 1024
+_NEVER = (1 << 63) - 1  # the last microsecond that sqlite knows
 _OLDEST = "SELECT number, trace_id, received_at_micros FROM traces ORDER BY number LIMIT 1"
 _OLDEST_FILE = "SELECT rowid, received_at_micros FROM files ORDER BY received_at_micros LIMIT 1"
 _OLDEST_FEEDBACK = """
-SELECT rowid, updated_at_micros FROM feedback
-WHERE NOT EXISTS (SELECT 1 FROM traces WHERE traces.trace_id = feedback.trace_id) ORDER BY updated_at_micros LIMIT 1
-"""  # of that on traces which are not here; the other goes with its trace
+SELECT rowid, updated_at_micros FROM feedback WHERE updated_at_micros < ?
+AND NOT EXISTS (SELECT 1 FROM traces WHERE traces.trace_id = feedback.trace_id) ORDER BY updated_at_micros LIMIT 1
+"""  # of that on traces which are not here; the other, which is seldom older than all traces, goes with its trace
 _SOME = "SELECT id FROM spans WHERE trace_id = ? ORDER BY span_id, id LIMIT ?"
 
 
@@ -58,15 +59,18 @@ class Retention:
             self._next = 0.0
 
     def _delete_oldest(self, room: int) -> int:
-        rows = [self._connection.execute(query).fetchone() for query in (_OLDEST, _OLDEST_FILE, _OLDEST_FEEDBACK)]
-        found = [(row[-1], kind) for kind, row in enumerate(rows) if row is not None]
-        if not found or not self._must_go(min(found)[0]):
+        trace = self._connection.execute(_OLDEST).fetchone()
+        file = self._connection.execute(_OLDEST_FILE).fetchone()
+        oldest = min([row[-1] for row in (trace, file) if row is not None], default=_NEVER)
+        feedback = self._connection.execute(_OLDEST_FEEDBACK, (oldest,)).fetchone()
+        oldest = feedback[-1] if feedback is not None else oldest
+        if oldest == _NEVER or not self._must_go(oldest):
             return 0
-        kind = min(found)[1]
-        if kind == 0:
-            return self._delete_trace(rows[0][0], rows[0][1], room)
-        table = "files" if kind == 1 else "feedback"
-        return self._connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (rows[kind][0],)).rowcount
+        if feedback is not None:
+            return self._connection.execute("DELETE FROM feedback WHERE rowid = ?", (feedback[0],)).rowcount
+        if trace is not None and trace[-1] == oldest:
+            return self._delete_trace(trace[0], trace[1], room)
+        return self._connection.execute("DELETE FROM files WHERE rowid = ?", (file[0],)).rowcount
 
     def _must_go(self, received_at_micros: int) -> bool:
         if self._keep_days is not None and received_at_micros < time.time() * 1000000 - self._keep_days * _DAY_MICROS:

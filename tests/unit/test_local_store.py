@@ -346,6 +346,26 @@ def test_feedback_on_traces_that_are_not_here_is_forgotten_and_pushes_no_trace_o
     store.close()
 
 
+def test_what_is_forgotten_is_found_without_looking_through_all_feedback(db, always_due):
+    store = Store(db, keep_days=2)
+    arrivals = [arrival(number, trace_id=f"{number:032x}") for number in range(1, 1001)]
+    store.add_spans(arrivals)
+    for number in range(1, 11):
+        received(store, f"{number:032x}", days_ago=3)
+    values = "SELECT '7', trace_id, '', 'key', 'string', 'x', '', received_at_micros, received_at_micros FROM traces"
+    with store._connection:
+        store._connection.execute("INSERT INTO feedback " + values)
+    steps = []
+    store._connection.set_progress_handler(lambda: steps.append(100), 100)  # of sqlite's own machine
+
+    store.tidy()
+
+    assert sum(steps) < 20_000
+    assert len(store.traces(1000)) == 990
+    assert store._connection.execute("SELECT count(*) FROM feedback").fetchone()[0] == 990
+    store.close()
+
+
 def test_feedback_without_its_trace_is_forgotten_when_it_is_too_old_and_that_with_one_is_not(db, always_due):
     store = Store(db, keep_days=2)
     store.add_spans([arrival(1)])
