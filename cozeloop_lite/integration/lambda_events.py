@@ -112,8 +112,9 @@ def shown(payload: Any) -> Any:
         # Where version 2 of the HTTP API has them. An answer need not have headers.
         if payload.get("cookies") and ("headers" in payload or "statusCode" in payload):
             made = {**made, "cookies": HIDDEN}
-        if payload.get("authorizationToken"):  # of API Gateway, to an authorizer
-            made = {**made, "authorizationToken": HIDDEN}
+        for name in ("authorizationToken", "identitySource"):  # of API Gateway, to an authorizer: values of headers
+            if payload.get(name):
+                made = {**made, name: HIDDEN}
         context = payload.get("requestContext")
         identity: Any = context.get("identity") if isinstance(context, dict) else None
         if isinstance(context, dict) and isinstance(identity, dict) and identity.get("apiKey"):  # x-api-key once more

@@ -453,8 +453,16 @@ def test_credentials_in_headers_are_not_recorded_and_the_event_is_not_changed(cl
             {"type": "TOKEN", "authorizationToken": "Bearer hush", "methodArn": "arn:aws"},
             {"type": "TOKEN", "authorizationToken": "***", "methodArn": "arn:aws"},
         ),
+        (
+            {"version": "2.0", "type": "REQUEST", "identitySource": ["Bearer hush", "123"], "routeKey": "$default"},
+            {"version": "2.0", "type": "REQUEST", "identitySource": "***", "routeKey": "$default"},
+        ),
+        (
+            {"version": "1.0", "identitySource": "hush,123", "authorizationToken": "hush,123"},
+            {"version": "1.0", "identitySource": "***", "authorizationToken": "***"},
+        ),
     ],
-    ids=["key", "authorizer"],
+    ids=["key", "authorizer", "authorizer of an HTTP API", "the same, first version"],
 )
 def test_credentials_that_api_gateway_puts_beside_the_headers_are_not_recorded(client, sink, event, recorded):
     before = json.dumps(event)
