@@ -32,7 +32,7 @@ _TICK_SECONDS = 0.3
 _URL_TIMEOUT_SECONDS = 10
 _ID_DIGITS = 32
 
-_COMMANDS = r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # of those that json.dumps leaves
+_COMMANDS = r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # of those that json.dumps leaves
 _EXAMPLES = """\
 examples:
   python -m cozeloop_lite traces                           (what the file in this folder holds)

@@ -131,7 +131,7 @@ def test_json_of_one_trace_is_the_same_from_a_file_and_from_a_server(tmp_path):
 
 @pytest.mark.parametrize("arguments", [["traces", "--json"], ["traces", TRACE_ID, "--json"]])
 def test_json_has_nothing_that_a_terminal_obeys(tmp_path, arguments):
-    name = "\x9b31m\x1b[0m \x7f \u202egnp.exe\u2066 \u2028 旅行 é"
+    name = "\x9b31m\x1b[0m \x7f \u202egnp.exe\u2066 \u061c \u2028 旅行 é"
     with StandInServer(db=str(tmp_path / "s.db")) as server:
         send(server.url, wire_span(1, span_name=name))
 
