@@ -153,17 +153,17 @@ class _Calls:
         first, added = self._under_way.get(thread, (None, {}))
         outermost = first is None
         try:
-            _take_out(headers, added)  # a redirected request has those of the one before
-            origin = self._origin_of(request)
-            if outermost:
-                first, added = self._under_way[thread] = origin, _missing([*headers, *others])
-            if origin == first:
-                headers.update(added)
-        except Exception as problem:  # noqa: BLE001 - a request that the client itself will not like
-            logger.warn("a request leaves without the headers of its span: %s", values.describe(problem))
-        try:
+            try:
+                _take_out(headers, added)  # a redirected request has those of the one before
+                origin = self._origin_of(request)
+                if outermost:
+                    first, added = self._under_way[thread] = origin, _missing([*headers, *others])
+                if origin == first:
+                    headers.update(added)
+            except Exception as problem:  # noqa: BLE001 - a request that the client itself will not like
+                logger.warn("a request leaves without the headers of its span: %s", values.describe(problem))
             yield added
-        finally:
+        finally:  # also of what an interruption left half done: the next request would take it for its own
             _take_out(headers, added)
             if outermost:
                 self._under_way.pop(thread, None)

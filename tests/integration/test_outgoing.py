@@ -321,6 +321,23 @@ def test_after_a_failure_the_next_request_carries_its_own_span(server, caller):
     assert carried(server.requests[-1]) == expected(span)
 
 
+def test_after_an_interruption_the_next_request_carries_its_own_span(server):
+    class Interrupted(dict):
+        def copy(self):
+            return self
+
+        def update(self, *args):
+            raise KeyboardInterrupt
+
+    pool = trace_urllib3(urllib3.PoolManager(timeout=SOON))
+    with start_span("interrupted"), pytest.raises(KeyboardInterrupt):
+        pool.urlopen("GET", server.url, headers=Interrupted())
+    with start_span("next") as span:
+        pool.request("GET", server.url)
+    assert carried(server.requests[-1]) == expected(span)
+    pool.clear()
+
+
 def test_a_prepared_request_of_requests_can_be_sent_again_and_stays_as_it_was(server):
     requests = pytest.importorskip("requests")
     session = trace_requests(requests.Session())
