@@ -205,7 +205,8 @@ class _Body:
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        self._parts = self._request.run(iter, self._body)
+        if self._parts is None:  # an iterator that is iterated over goes on: "for" asks it once more
+            self._parts = self._request.run(iter, self._body)
         return self
 
     def __next__(self) -> bytes:

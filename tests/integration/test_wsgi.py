@@ -288,6 +288,20 @@ def test_a_streamed_body_belongs_to_the_span_and_its_reader_does_not(spans):
     assert (spans[3].tags["http_status"], spans[3].status, "error" in spans[3].tags) == (200, 0, False)
 
 
+def test_who_has_begun_with_a_body_goes_on_where_he_was(spans):
+    body = Body([b"a", b"b", b"c"])  # one that begins anew when it is iterated over again
+    parts = iter(TraceMiddleware(answering(body))(environ(), Start()))
+    assert [next(parts), *parts] == [b"a", b"b", b"c"]
+
+
+def test_a_body_that_can_be_had_once_arrives(spans):
+    class Once(Body):
+        def __iter__(self):
+            return iter([self.parts.pop() for _ in range(len(self.parts))])
+
+    assert ask(answering(Once([b"b", b"a"])))[1] == b"ab"  # joined by bytes.join, which asks twice
+
+
 def test_requests_that_are_answered_in_turns_on_one_thread_keep_apart(spans):
     def app(environ, start_response):
         start_response("200 OK", [])
