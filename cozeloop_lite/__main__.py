@@ -212,7 +212,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _greeting(server: StandInServer, arguments: argparse.Namespace) -> list[str]:
     kept = "in memory only" if arguments.db == ":memory:" else f"in the file {arguments.db}"
-    token = "(the value of --token)" if arguments.token else server.token or "local"
+    token = "'(the value of --token)'" if arguments.token else server.token or "local"  # quoted: for a shell
     enter = f"?token={server.token}" if server.token and not arguments.token else ""
     source = f"prompts are in {arguments.prompts}" if arguments.prompts else "there are no prompts, see --prompts"
     lines = [f"stand-in CozeLoop server on {server.url}, spans are kept {kept}, {source}; Ctrl-C ends it"]

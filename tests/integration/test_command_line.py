@@ -131,6 +131,17 @@ def test_serve_does_not_print_the_token(serve):
     assert "s3cret" not in serve("--token", "s3cret").greeting
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sh")
+@pytest.mark.parametrize("arguments", [[], ["--token", "s3cret"], ["--host", "0.0.0.0"]])
+def test_the_settings_that_serve_prints_can_be_copied_into_a_shell(serve, arguments):
+    lines = [line for line in serve(*arguments).greeting.split("\n") if "export" in line]
+
+    said = subprocess.run(["sh", "-ec", "\n".join([*lines, "printenv COZELOOP_API_TOKEN"])], stdout=subprocess.PIPE)
+
+    assert (said.returncode, len(lines)) == (0, 3)
+    assert said.stdout.strip()
+
+
 def test_serve_prints_each_batch_and_its_warnings(serve):
     server = serve()
 
