@@ -178,8 +178,7 @@ class _Handler:
             span_name = self._name or tags.get("function_name") or self._own_name
             headers = lambda_events.carrier(event) if self._trust_headers else None
             span = incoming.start_span(client, span_name, self._span_type, headers)
-            if span is not NOOP:
-                incoming.enter(span)
+            incoming.enter(span)
         except Exception as problem:  # noqa: BLE001 - an event, a context or a client of the program's own making
             logger.warn("an invocation of %s is not traced: %s", self._own_name, values.describe(problem))
             return NOOP

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from ..propagation import extract
 from ..trace import context
+from ..trace.span import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..client import Client
-    from ..trace.span import Span
 
 
 class RequestStandIn(context.StandIn):
@@ -42,6 +42,8 @@ def start_span(client: Client, name: str, span_type: str, headers: Any) -> Span:
 
 def enter(span: Span) -> None:
     """Until ``span``, which was just started, ends, it is a request that is being answered here."""
+    if type(span) is not Span or span._finished:  # of a client of the program's own making; or it records nothing
+        return
     stand_in: Any = RequestStandIn(span)
     stand_in._outer = span  # so that its end takes this off the stack, too
     context.push(stand_in)

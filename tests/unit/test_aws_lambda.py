@@ -951,6 +951,13 @@ def test_a_client_that_fails_costs_a_warning(slow, logged):
     assert len(logged()) == 2
 
 
+def test_the_span_of_a_client_that_is_made_up_is_not_taken_for_a_request(client, sink):
+    made_up = MagicMock()
+    lambda_handler(lambda event, context: None, client=made_up)({}, None)
+    assert made_up.start_span.return_value.__exit__.called
+    assert trace_context.top() is None
+
+
 class HostileDict(dict):
     """Fails whenever it is read."""
 
