@@ -90,10 +90,11 @@ def lambda_handler(  # noqa: F811
 ) -> Any:
     """Decorate the function that the platform calls: ``@lambda_handler`` or ``@lambda_handler(name="orders", ...)``.
 
-    Each invocation is a span: a child of the caller's if the event has its headers, else the root of a new trace. Input
-    is the event, output the result, both without credentials in their headers. Tags are ``request_id``,
-    ``function_name``, ``function_version`` and ``cold_start``. An exception is recorded and goes on unchanged. At the
-    end all that is finished is sent, by all clients, within the time that the invocation has left. Never raises.
+    Each invocation is a span: a child of the caller's if the event has its headers, else the root of a new trace; what
+    a ``TraceMiddleware`` or another decorated function answers inside it is a part of it. Input is the event, output
+    the result, both without credentials in their headers. Tags are ``request_id``, ``function_name``,
+    ``function_version`` and ``cold_start``. An exception is recorded and goes on unchanged. At the end all that is
+    finished is sent, by all clients, within the time that the invocation has left. Never raises.
 
     A plain function of ``(event, context)``; the results of others (an ``async def`` one) are handed on as they are.
 
