@@ -16,7 +16,7 @@ from . import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Match, Pattern
+    from typing import Callable, Pattern
 
 __all__ = ["KINDS", "Mask", "mask_secrets"]
 
@@ -78,9 +78,9 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
         re.compile(
             _SECRET_NAMES + r"(?!" + _COUNT + r")" + _TO_VALUE + r"(?:"
             # In quotes all, but not what follows a name at the end of a text, up to the next one; without, a word.
-            # No alternative is repeated for each character: that takes 130 bytes of memory for each.
-            r'"(?!\s|' + _NOTHING + r'(?:"|\Z))((?=(?:[^"\\]|\\.){4})[^"\\]*(?:\\.[^"\\]*)*)'
-            r"|'(?!\s|" + _NOTHING + r"(?:'|\Z))((?=(?:[^'\\]|\\.){4})[^'\\]*(?:\\.[^'\\]*)*)"
+            # Each time that a group is repeated takes 150 bytes of memory: not for each character, nor for each escape.
+            r'"(?!\s|' + _NOTHING + r'(?:"|\Z))((?=(?:[^"\\]|\\.){4})[^"\\]*)'
+            r"|'(?!\s|" + _NOTHING + r"(?:'|\Z))((?=(?:[^'\\]|\\.){4})[^'\\]*)"
             r'|\\{1,3}"(?!\s|' + _NOTHING + r'(?:\\|\Z))([^"\\]{4,})'
             r"|\\{0,3}[\"']?(" + _WORD + r"{4,}))",
             re.I | re.S,
@@ -118,6 +118,12 @@ _PATTERNS: dict[str, tuple[Pattern[str], int, Callable[[str], bool]]] = {
         0,
         _always,
     ),
+}
+
+# How a text in quotes goes on after an escape, by the group of "named_secret" that has its beginning.
+_GOES_ON = {
+    1: re.compile(r'(?:\\.[^"\\]*){1,1000}', re.S),
+    2: re.compile(r"(?:\\.[^'\\]*){1,1000}", re.S),
 }
 
 _SIGNS = tuple("<%s>" % kind for kind in _PATTERNS)  # what has been replaced is left alone
@@ -159,17 +165,30 @@ class Mask:
 
 def _replaced(text: str, kind: str) -> str:
     pattern, which, holds = _PATTERNS[kind]
-    sign = "<%s>" % kind
-
-    def replace(match: Match[str]) -> str:
+    pieces: list[str] = []
+    done = 0
+    match = pattern.search(text)
+    while match is not None:
         group = (match.lastindex or 0) if which == _LAST else which
-        found = match.group(group)
-        if not holds(found) or found.startswith(_SIGNS):
-            return match.group()
-        whole, start = match.group(), match.start()
-        return whole[: match.start(group) - start] + sign + whole[match.end(group) - start :]
+        start, end = match.span(group)
+        after = match.end()
+        if which == _LAST and group in _GOES_ON:
+            end = after = _end_of_quoted(text, end, _GOES_ON[group])
+        found = text[start:end]
+        if holds(found) and not found.startswith(_SIGNS):
+            pieces += (text[done:start], "<%s>" % kind)
+            done = end
+        match = pattern.search(text, after)
+    return "".join(pieces) + text[done:] if pieces else text
 
-    return pattern.sub(replace, text)
+
+def _end_of_quoted(text: str, end: int, goes_on: Pattern[str]) -> int:
+    """Where the text in quotes ends of which all up to ``end`` is known."""
+    match = goes_on.match(text, end)
+    while match is not None:
+        end = match.end()
+        match = goes_on.match(text, end)
+    return end
 
 
 mask_secrets = Mask()

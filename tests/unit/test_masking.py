@@ -99,14 +99,22 @@ def test_what_was_masked_is_not_masked_again(kind, text, masked):
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
-def test_a_long_secret_costs_little_memory(quote):
-    text = "password=" + quote + "x" * 1_000_000
+@pytest.mark.parametrize("piece", ["xx", "\\n", "\\\"", "\\'", "\\\\"])
+def test_a_long_secret_costs_little_memory(quote, piece):
+    text = "password=" + quote + piece * 500_000
     tracemalloc.start()
     try:
         assert mask_secrets(text) == "password=" + quote + "<named_secret>"
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("count", [4, 999, 1000, 1001, 2000, 2500])
+def test_a_secret_in_quotes_ends_at_its_quote_however_many_escapes_it_has(count):
+    secret = "".join(("\\n", '\\"', "\\\\", "\\u0041 ")[place % 4] for place in range(count))
+    text = '[{"password":"%s","x":"a"}, {"pwd": "abc%sd", "y": "b"}]'
+    assert mask_secrets(text % (secret, secret)) == text.replace("abc%sd", "%s") % (("<named_secret>",) * 2)
 
 
 def test_every_kind_is_tried_here():
