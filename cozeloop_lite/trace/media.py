@@ -189,13 +189,13 @@ class Files:
     def mask(self, masked: Callable[[str], str]) -> None:
         """Let ``masked`` replace the names of files, and the content of those that are text."""
         self._entries = [(part, _sendable(masked(name)) if name else "") for part, name in self._entries]
-        for key, content in self.uploads.items():
+        for part, _ in self._entries:
             try:
-                text = content.decode("utf-8")
+                text = self.uploads[part.key].decode("utf-8")
             except UnicodeDecodeError:
                 continue
-            if "\0" not in text:  # or it is something else, such as a picture of a few bytes
-                self.uploads[key] = masked(text).encode("utf-8", "replace")
+            if part.kind == "file" or "\0" not in text:  # or it is a picture of a few bytes
+                self.uploads[part.key] = masked(text).encode("utf-8", "replace")
 
     def large(self, field: str, text: str, limit: int) -> str:
         """``text`` goes up as a file if it has more than ``limit`` bytes; its beginning is what the span shows."""

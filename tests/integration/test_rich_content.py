@@ -255,13 +255,15 @@ def test_a_mask_sees_names_of_files_and_files_that_are_text():
         with client.start_span("s") as span:
             note = {"type": "file_url", "file_url": {"name": "secret.txt", "url": "the secret 密码".encode()}}
             other = {"type": "file_url", "file_url": {"url": "data:text/plain,another%20secret"}}
-            span.set_input({"messages": [{"role": "user", "parts": [note, other, image(picture)]}]})
+            odd = {"type": "file_url", "file_url": {"url": b"\0, a secret"}}
+            small = image(b"GIF89a\x01\0\x01\0secret")
+            span.set_input({"messages": [{"role": "user", "parts": [note, other, odd, image(picture), small]}]})
         assert client.close()
         (stored,) = server.store.spans()
         entries = json.loads(stored["object_storage"])["Attachments"]
         assert [entry["name"] for entry in entries[:2]] == ["***.txt", ""]
         contents = [server.store.file("7", entry["tos_key"]) for entry in entries]
-        assert contents == ["the *** 密码".encode(), b"another ***", picture]
+        assert contents == ["the *** 密码".encode(), b"another ***", b"\0, a ***", picture, b"GIF89a\x01\0\x01\0secret"]
 
 
 def test_what_a_mask_makes_of_the_name_or_text_of_a_file_need_not_be_fit_to_be_sent():
