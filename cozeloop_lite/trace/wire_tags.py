@@ -6,6 +6,8 @@ siblings.md 2.4 to 2.6).
 
 from __future__ import annotations
 
+import json
+
 from .. import __version__, logger
 from ..config import VALUE_BYTES
 from . import values
@@ -130,7 +132,7 @@ def system_tags_json(extra: dict[str, Any], limits: Limits, cut_off: list[str]) 
     strings, longs, doubles, bools = _typed(_members(tags, cut_off), limits, VALUE_BYTES, cut_off)
     for name, colon, value in (member.rpartition(":") for member in bools):  # which have no other place
         strings.append('%s%s"%s"' % (name, colon, value))
-    strings.append('"runtime":' + quote(_runtime(runtime or {}, limits.scene, cut_off)))
+    strings.append('"runtime":' + quote(_runtime(runtime or {}, limits, cut_off)))
     if cut_off:
         strings.append('"cut_off":' + quote(_listed(cut_off)))
     return _as_utf8(_SYSTEM_TAGS % (",".join(strings), ",".join(longs), ",".join(doubles)))
@@ -225,10 +227,12 @@ def _listed(names: list[str]) -> str:
     return _json(kept)
 
 
-def _runtime(given: dict[str, Any], scene: str, cut_off: list[str]) -> str:
+def _runtime(given: dict[str, Any], limits: Limits, cut_off: list[str]) -> str:
     """The system tag ``runtime`` (contract siblings.md 2.5): language and SDK version are always ours."""
     runtime = {key: given[key] for key in RUNTIME_KEYS if given.get(key)}
-    runtime.setdefault("scene", scene)
+    if limits.mask is not None:
+        runtime = {key: _masked_part(value, limits, cut_off) for key, value in runtime.items()}
+    runtime.setdefault("scene", limits.scene)
     runtime["language"] = "python"
     runtime["loop_sdk_version"] = "v" + __version__
     text = clean(_json(runtime))
@@ -239,3 +243,16 @@ def _runtime(given: dict[str, Any], scene: str, cut_off: list[str]) -> str:
         runtime.pop("extra", None)
         text = clean(_json({key: cut(value, limit, "", []) for key, value in runtime.items()}))
     return text
+
+
+def _masked_part(value: Any, limits: Limits, cut_off: list[str]) -> Any:
+    """A text of the runtime, or its ``extra``, of which the mask is given the JSON: it stays what it was if it can."""
+    if type(value) is str:
+        return masked(value, VALUE_BYTES, limits, "runtime", cut_off)
+    text = masked(_json(value), VALUE_BYTES, limits, "runtime", cut_off)
+    try:
+        left = json.loads(text)
+        _json(left)  # or there is a number in it now that JSON does not have
+        return left
+    except Exception:  # noqa: BLE001 - whatever a mask makes of it
+        return text

@@ -569,6 +569,46 @@ def test_a_runtime_of_any_size_and_kind_stays_json(span, finish, given):
     assert runtime(wire)["loop_sdk_version"]
 
 
+def test_a_mask_sees_the_texts_of_the_runtime_and_its_extra_as_json(span, finish):
+    seen = []
+
+    def mask(text):
+        seen.append(text)
+        return text.replace("secret", "***")
+
+    span.set_runtime({"library": "secret lib", "scene": "", "extra": {"key": ["a secret", 1], "secret": None}})
+    sent = runtime(finish(span, Limits("7", mask=mask)))
+    assert sent["library"] == "*** lib"
+    assert sent["extra"] == {"key": ["a ***", 1], "***": None}
+    assert sent["scene"] == "custom"
+    assert sorted(seen) == ["secret lib", '{"key":["a secret",1],"secret":None}'.replace("None", "null")]
+
+
+@pytest.mark.parametrize("left", ["no JSON", "[NaN]", "1e999", "[" * 100_000, "\ud800", ""])
+def test_an_extra_of_which_a_mask_leaves_no_json_is_the_text_that_it_leaves(span, finish, left):
+    span.set_runtime({"extra": {"a": "secret"}})
+    wire = finish(span, Limits("7", mask=lambda text: left))
+    assert "secret" not in json.dumps(wire)
+    if len(left) < VALUE_BYTES:
+        assert runtime(wire)["extra"] == left.replace("\ud800", "\ufffd")
+    else:
+        assert "extra" not in runtime(wire) and "runtime" in cut_off(wire)
+
+
+def test_of_a_runtime_that_is_cut_nothing_is_sent_that_a_mask_has_not_seen_whole(sink):
+    def mask(text):
+        return text.replace("long ", "")  # what comes last would else be sent
+
+    given = "long " * 1010 + "a beginning of a long " + "x" * 9000
+    client = cozeloop_lite.new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
+    with client.start_span("s") as span:
+        span.set_runtime({"library": given, "extra": {"a": given}})
+    assert client.close()
+    (wire,) = sink.spans
+    assert [runtime(wire)[name] for name in ("library", "extra")] == ["", ""]
+    assert cut_off(wire) == ["runtime"]
+
+
 def test_system_tags_are_merged_and_truth_is_text(span, finish):
     span.set_system_tags({"a": 1, "b": False})
     span.set_system_tags({"a": 2, "c": None})
