@@ -336,7 +336,8 @@ class _Tamer:
             for key, item in list(islice(value.items(), max(0, self._left))):
                 if self._left <= 0:
                     break
-                result[key if type(key) is str else self._key(key)] = self.tame(item, depth + 1)
+                name = key if type(key) is str else self._key(key)
+                result[_Again(name) if name in result else name] = self.tame(item, depth + 1)
             return result
         if isinstance(value, (list, tuple)):
             items = []
@@ -354,6 +355,13 @@ class _Tamer:
         if isinstance(form, (int, float)):
             return _encode(form)
         return form if type(form) is str else _repr(key)
+
+
+class _Again(str):
+    """A key that was another one (``1`` and ``"1"``): both stay, as on the fast way, for both have been counted."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 def hex_text(value: int) -> str:

@@ -308,6 +308,13 @@ def test_what_is_asked_for_its_form_on_the_slow_way_counts_once():
     assert len(text([float("nan"), *value], 700)) == 701
 
 
+def test_keys_that_become_one_cost_no_text_after_them():
+    value = {1: "x" * 700, "1": "y" * 700, b"1": {"1": "z" * 700}, "end": 5}
+    shown = text({"n": float("nan"), **value}, 2200)
+    assert shown == '{"n":"NaN","1":"%s","1":"%s","1":{"1":"%s"},"end":5}' % ("x" * 700, "y" * 700, "z" * 700)
+    assert len(text({"n": float("nan"), **value}, 2100)) == 2101
+
+
 def test_a_small_value_is_never_shortened():
     value = [{"k%d" % number: ["x" * number, number, None]} for number in range(100)]
     whole = json.dumps(value, separators=(",", ":"))
