@@ -12,7 +12,7 @@ import itertools
 from time import time_ns
 
 from .. import clients, logger
-from ..trace import content, depth, failure, values
+from ..trace import content, depth, failure, uncut, values
 from ..trace.span import NOOP
 from . import signatures
 
@@ -178,6 +178,7 @@ class Items:
         self._hooked = observer.process_items is not None or observer.process_outputs is not None
         self._first_limit = PROCESSED_ITEMS if self._hooked else KEPT_ITEMS
         self._keep = observer.record_outputs and span._recording and span._owner.record_outputs
+        self._whole = type(span._owner.text_chars) is uncut.Limit
         self._room = span._owner.text_chars * 9 // 10  # for the first items; the rest have less
         self._span = span
         self._times_first = observer.times_first
@@ -196,12 +197,12 @@ class Items:
         if not self._keep:
             return
         if len(self._first) < self._first_limit:
-            kept = item if self._hooked else _snapshot(item, max(ITEM_CHARS, self._room))
+            kept = item if self._hooked else _snapshot(item, max(ITEM_CHARS, self._room), self._whole)
             self._first.append(kept)
             if type(kept) in _TEXTS:
                 self._room -= len(kept)
             return
-        self._last.append(item if self._hooked else _snapshot(item, ITEM_CHARS))
+        self._last.append(item if self._hooked else _snapshot(item, ITEM_CHARS, self._whole))
         if len(self._last) >= 2 * KEPT_ITEMS:
             del self._last[:KEPT_ITEMS]
 
@@ -240,13 +241,17 @@ _TEXTS = (str, _Json)
 _IMMUTABLE = frozenset([str, int, float, bool, type(None)])
 
 
-def _snapshot(item: Any, limit: int) -> Any:
-    """What later changes to ``item`` cannot touch: the item itself, or its JSON of at most ``limit`` characters."""
+def _snapshot(item: Any, limit: int, whole: bool) -> Any:
+    """What later changes to ``item`` cannot touch: the item itself, or its JSON of at most ``limit`` characters.
+
+    If it has more, it is cut, or left out where it must be ``whole``.
+    """
     if type(item) in _IMMUTABLE and (type(item) is not str or len(item) <= limit):
         return item  # most of what is left out in the end need not become JSON before
-    text = values.to_text([item], limit) or ""
+    text = values.to_text([item], uncut.Limit(limit) if whole else limit) or ""
     if len(text) > limit:
-        text = values.to_text([text[1 : limit // 2] + "…"], 2 * limit) or ""  # its quotes and backslashes double
+        shown = "… more than %d characters …" % limit if whole else text[1 : limit // 2] + "…"
+        text = values.to_text([shown], 2 * limit) or ""  # its quotes and backslashes double
     return _Json(text[1:-1])
 
 

@@ -28,7 +28,7 @@ def snapshot(span: Span, field: str, value: Any) -> str | bytes | None:
             if kept in extra:
                 extra[kept].pop(field, None)
     if ultra:
-        limit = media.MAX_FILE_BYTES
+        limit = type(chars)(media.MAX_FILE_BYTES)
     kind = type(value)
     if kind is dict or kind is list:
         copy = snapshots.plain_copy(value, limit)

@@ -12,7 +12,7 @@ from time import monotonic_ns, time_ns
 
 from .. import config, errors, logger, process
 from ..propagation import COZELOOP_TRACEPARENT, NEW_TRACE, NO_TRACE, SpanContext, TraceInfo, baggage_fault, extract
-from . import content, context, depth, ids, unseen, values
+from . import content, context, depth, ids, uncut, unseen, values
 from .account import NEVER_FINISHED
 from .exporter import SpanExporter
 from .queue import SendQueue
@@ -52,11 +52,11 @@ class Tracer:
         self._workspace_id = workspace_id
         self._exporter = SpanExporter(api, workspace_id, self._load_encoder, conf, exporter)
         # A text of more characters than it may have bytes is cut for certain; one more shows that there was more.
-        more = 1 if conf.mask is None else 1 + content.MASK_MARGIN
+        chars, more = (int, 1) if conf.mask is None else (uncut.Limit, 1 + content.MASK_MARGIN)
         self._owner = SpanOwner(
             self._finished,
-            conf.normal_field_max_byte + more,
-            conf.input_output_field_max_byte + more,
+            chars(conf.normal_field_max_byte + more),
+            chars(conf.input_output_field_max_byte + more),
             conf.ultra_large_report,
             conf.record_inputs,
             conf.record_outputs,

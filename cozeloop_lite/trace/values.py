@@ -16,7 +16,7 @@ import json
 import os
 from itertools import islice
 
-from . import unseen
+from . import uncut, unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def to_text(value: Any, limit: int) -> str | None:
         return value  # type: ignore[no-any-return]
     if value is None:
         return None
+    if type(limit) is uncut.Limit:
+        return unseen.call(uncut.call, _text, value, limit)  # type: ignore[no-any-return]
     return unseen.call(_text, value, limit)  # type: ignore[no-any-return]
 
 
@@ -72,6 +74,8 @@ def tag_value(value: Any, limit: int) -> str | int | float | bool | None:
         return value[:limit] if len(value) > limit else value  # type: ignore[no-any-return]
     if kind is bool or kind is int or kind is float or value is None:
         return value  # type: ignore[no-any-return]
+    if type(limit) is uncut.Limit:
+        return unseen.call(uncut.call, _tag_value, value, limit)  # type: ignore[no-any-return]
     return unseen.call(_tag_value, value, limit)  # type: ignore[no-any-return]
 
 
@@ -117,7 +121,7 @@ def _repr(value: Any) -> str:
         text = str.__str__(repr(value)) if type(value) is not int or -BIG_INT < value < BIG_INT else hex_text(value)
     except Exception:  # noqa: BLE001 - a raising __repr__
         text = "<repr() failed> %s" % object.__repr__(value)
-    return text if len(text) <= REPR_CHARS else text[:REPR_CHARS] + "…"
+    return text if len(text) <= REPR_CHARS or uncut.is_on() else text[:REPR_CHARS] + "…"
 
 
 def type_name(value: Any) -> str:
