@@ -20,6 +20,7 @@ import pytest
 import cozeloop_lite
 from cozeloop_lite import new_client
 from cozeloop_lite.local import StandInServer
+from cozeloop_lite.masking import mask_secrets
 from cozeloop_lite.trace import context
 from cozeloop_lite.trace.span import NOOP
 
@@ -37,7 +38,7 @@ Document = pytest.importorskip("langchain_core.documents").Document
 BaseCallbackHandler = pytest.importorskip("langchain_core.callbacks").BaseCallbackHandler
 
 from cozeloop_lite.integration.langchain import messages as forms  # noqa: E402
-from cozeloop_lite.integration.langchain import runs  # noqa: E402 - it imports langchain-core
+from cozeloop_lite.integration.langchain import outcomes, runs  # noqa: E402 - they import langchain-core
 from cozeloop_lite.integration.langchain.trace_callback import LoopTraceCallbackHandler, LoopTracer  # noqa: E402
 
 try:
@@ -737,6 +738,17 @@ def test_a_tool_whose_failure_goes_to_the_model_has_failed(traced):
     assert broken.invoke({**CALL, "name": "broken"}, config=traced.config()).status == "error"
     span = traced.span("broken")
     assert (tags(span)["error"], span["status_code"], span["output"]) == ("out of order", -1, "out of order")
+
+
+@pytest.mark.skipif(VERSION < (0, 3), reason="failures are not told")
+def test_a_mask_sees_more_of_what_a_failed_tool_tells_the_model_than_is_sent(sink):
+    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask_secrets)
+    with client.start_span("broken", "tool") as span:
+        content = ["x" * 1012 + " 11010519491231002X", "and more"]
+        answer = messages.ToolMessage(content=content, tool_call_id="call-1", status="error")
+        outcomes.set_tool_output(span, answer)
+    assert client.close()
+    assert sink.spans[0]["tags_string"]["error"] == '["' + "x" * 1012 + ' <id_cn>",'
 
 
 def test_a_retriever_span_carries_query_and_documents(traced):

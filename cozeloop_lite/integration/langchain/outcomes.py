@@ -27,7 +27,7 @@ def set_tool_output(span: Span, output: Any) -> None:
     """What the tool returned, without the message around it."""
     if isinstance(output, messages.BaseMessage):
         if getattr(output, "status", None) == "error":  # it failed, and the model is told instead of the program
-            span.set_error(values.to_text(output.content, 1024) or "error")
+            span.set_error(values.to_text(output.content, span._owner.tag_chars) or "error")
         artifact = getattr(output, "artifact", None)
         output = output.content if artifact is None else {"content": output.content, "artifact": artifact}
     if span._recording and span._owner.record_outputs:
