@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .. import clients, logger
 from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE
-from ..trace import content, context, failure, values
+from ..trace import content, context, failure, uncut, values
 from ..trace.span import NOOP
 from . import frameworks, incoming
 
@@ -85,15 +85,23 @@ class TraceMiddleware:
             if client is None:
                 return NOOP
             method = str(environ.get("REQUEST_METHOD", "GET"))[:MAX_METHOD_CHARS]
-            path = _text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+            path, query = self._asked_for(environ, MAX_PATH_CHARS)
             headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
-            query = _text(environ.get("QUERY_STRING", "")) if self._record_query else None
             span = incoming.start_span(client, method + " " + path, "function", headers)
+            if type(span._owner.tag_chars) is uncut.Limit:  # a mask is to see it all, also in the name
+                path, query = self._asked_for(environ, span._owner.tag_chars)
+                span._name = method + " " + path
+                span._extras()["mask_name"] = True
             span.set_tags({"http_method": method, "http_path": path, "http_query": query or None})
             return span
         except Exception as problem:  # noqa: BLE001 - an environ that is none, or a client of the program's own making
             logger.warn("a request is not traced: %s", values.describe(problem))
             return NOOP
+
+    def _asked_for(self, environ: Environ, limit: int) -> tuple[str, str | None]:
+        """The path of a request and, if it is to be recorded, its query string."""
+        path = _text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""), limit)
+        return path, _text(environ.get("QUERY_STRING", ""), limit) if self._record_query else None
 
 
 class _Request:
@@ -237,6 +245,6 @@ class _SizedBody(_Body):
         return len(self._body)
 
 
-def _text(value: str) -> str:
+def _text(value: str, limit: int) -> str:
     """What WSGI has as Latin-1, as the UTF-8 that it is (PEP 3333), cut."""
-    return value[:MAX_PATH_CHARS].encode("latin-1", "replace").decode("utf-8", "replace")
+    return value[:limit].encode("latin-1", "replace").decode("utf-8", "replace")

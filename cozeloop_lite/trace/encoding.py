@@ -13,7 +13,7 @@ import os
 from .. import logger
 from ..config import ENV_SCENE, MAX_SPAN_BYTES, TEXT_BYTES, VALUE_BYTES
 from . import media, snapshots, values
-from .texts import MASK_FAILED, NOTHING, Content, clean, cut, text_json
+from .texts import MASK_FAILED, NOTHING, Content, clean, cut, masked, text_json
 from .wire_tags import KEY_BYTES, system_tags_json, tags_json
 
 TYPE_CHECKING = False
@@ -101,6 +101,10 @@ def encode(record: Record, limits: Limits, uploads: dict[str, bytes] | None = No
         given, returned = content.input, content.output
         if uploads is not None and content.uploads:
             uploads.update(content.uploads)
+        if extra is not None and "mask_name" in extra:  # others than the program say what is in it
+            name_cut_off: list[str] = []
+            name = masked(name, NAME_BYTES, limits, "span_name", name_cut_off)
+            content.cut_off = [*content.cut_off, *name_cut_off]
     while True:
         cut_off: list[str] = [*attached.cut_off]
         tags = tags_json(record, attached.notes, limits, cut_off)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import os
 import re
 import socketserver
@@ -23,6 +24,7 @@ from cozeloop_lite import inject, start_span
 from cozeloop_lite.integration import frameworks
 from cozeloop_lite.integration.wsgi import TraceMiddleware
 from cozeloop_lite.local import StandInServer
+from cozeloop_lite.masking import mask_secrets
 from cozeloop_lite.testing import capture_spans
 from cozeloop_lite.trace import context
 
@@ -195,6 +197,25 @@ def test_what_a_hostile_request_names_is_cut(spans):
     assert len(spans[0].name) < 1100
     assert len(repr(spans[0].wire)) < 10_000
     assert "cut_off" not in spans[0].wire["system_tags_string"]  # it was cut before, not only for sending
+
+
+def test_a_mask_sees_the_path_in_the_name_and_more_of_path_and_query_than_is_sent(sink):
+    secret = "11010519491231002X"
+    long = "/" + "x" * 984 + "/" + secret
+    client = cozeloop_lite.new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask_secrets)
+    app = TraceMiddleware(hello, client, record_query=True)
+    for path in ("/mail/bob@example.com", long + "/of/7", "/" + "x" * 1005 + "/" + secret, long * 10):
+        list(app(environ(path, QUERY_STRING=path), Start()))
+    with client.start_span("bob@example.com"):  # a name that the program gave
+        pass
+    assert client.close()
+    for path, span in zip(["/mail/<email>", long.replace(secret, "<id_cn>") + "/of/7"], sink.spans):
+        assert (span["span_name"], span["tags_string"]["http_path"]) == ("GET " + path, path)
+        assert span["tags_string"]["http_query"] == path
+    assert "/110" not in repr(sink.spans)
+    cut_off = [json.loads(span["system_tags_string"].get("cut_off", "[]")) for span in sink.spans]
+    assert cut_off == [[], [], [], ["span_name", "http_path", "http_query"], []]
+    assert sink.spans[-1]["span_name"] == "bob@example.com"
 
 
 def test_an_environ_or_a_status_of_nonsense_changes_nothing(spans, logged):
