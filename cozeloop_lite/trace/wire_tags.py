@@ -162,8 +162,8 @@ def _typed(
         if kind is int and _LEAST <= value <= _MOST:
             longs.append(name + repr(value))
         elif kind is str:
-            if limits.mask is not None and value:
-                value = masked(value, value_bytes, limits, key, cut_off)
+            if limits.mask is not None and value:  # of system tags no more was kept than of others
+                value = masked(value, min(value_bytes, limits.value_bytes), limits, key, cut_off)
             if len(value) * 4 > value_bytes:
                 value = cut(value, value_bytes, key, cut_off)
             strings.append(name + quote(value))
@@ -247,9 +247,10 @@ def _runtime(given: dict[str, Any], limits: Limits, cut_off: list[str]) -> str:
 
 def _masked_part(value: Any, limits: Limits, cut_off: list[str]) -> Any:
     """A text of the runtime, or its ``extra``, of which the mask is given the JSON: it stays what it was if it can."""
+    most = min(VALUE_BYTES, limits.value_bytes)
     if type(value) is str:
-        return masked(value, VALUE_BYTES, limits, "runtime", cut_off)
-    text = masked(_json(value), VALUE_BYTES, limits, "runtime", cut_off)
+        return masked(value, most, limits, "runtime", cut_off)
+    text = masked(_json(value), most, limits, "runtime", cut_off)
     try:
         left = json.loads(text)
         _json(left)  # or there is a number in it now that JSON does not have

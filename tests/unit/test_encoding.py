@@ -595,18 +595,24 @@ def test_an_extra_of_which_a_mask_leaves_no_json_is_the_text_that_it_leaves(span
         assert "extra" not in runtime(wire) and "runtime" in cut_off(wire)
 
 
-def test_of_a_runtime_that_is_cut_nothing_is_sent_that_a_mask_has_not_seen_whole(sink):
+@pytest.mark.parametrize("value_bytes", [VALUE_BYTES, 16])
+def test_of_system_tags_that_are_cut_nothing_is_sent_that_a_mask_has_not_seen_whole(sink, value_bytes):
     def mask(text):
         return text.replace("long ", "")  # what comes last would else be sent
 
-    given = "long " * 1010 + "a beginning of a long " + "x" * 9000
-    client = cozeloop_lite.new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
+    given = "long " * ((value_bytes + 4000) // 5) + "a beginning of a long " + "x" * 9000
+    conf = cozeloop_lite.TagTruncateConf(normal_field_max_byte=value_bytes)
+    client = cozeloop_lite.new_client(
+        workspace_id="7", api_token="t", exporter=sink, mask=mask, tag_truncate_conf=conf
+    )
     with client.start_span("s") as span:
         span.set_runtime({"library": given, "extra": {"a": given}})
+        span.set_system_tags({"system": given})
     assert client.close()
     (wire,) = sink.spans
     assert [runtime(wire)[name] for name in ("library", "extra")] == ["", ""]
-    assert cut_off(wire) == ["runtime"]
+    assert wire["system_tags_string"]["system"] == ""
+    assert cut_off(wire) == ["system", "runtime"]
 
 
 def test_system_tags_are_merged_and_truth_is_text(span, finish):
