@@ -25,7 +25,7 @@ _now = _Now()
 
 
 def call(work: Callable[[Any, int], Any], value: Any, limit: int) -> Any:
-    """``work(value, limit)``, in which no ``repr`` is cut."""
+    """``work(value, limit)``, in which nothing is cut before ``limit``."""
     if _now.on:
         return work(value, limit)
     try:  # around both, as in unseen.py

@@ -376,10 +376,11 @@ def hex_text(value: int) -> str:
 
 
 def _bytes_text(data: bytes | bytearray | memoryview) -> str:
-    data = bytes(data[:MAX_COPIED])
+    most = 24 * MAX_COPIED if uncut.is_on() else MAX_COPIED  # for a mask, more than is ever sent
+    data = bytes(data[:most])
     try:
         # Not final: the cut may have gone through a character.
-        return codecs.utf_8_decode(data, "strict", len(data) < MAX_COPIED)[0]
+        return codecs.utf_8_decode(data, "strict", len(data) < most)[0]
     except UnicodeDecodeError:
         import binascii
 

@@ -747,7 +747,7 @@ def test_a_mask_sees_more_of_what_a_failed_tool_tells_the_model_than_is_sent(sin
         content = ["x" * 1012 + " 11010519491231002X", "and more"]
         answer = messages.ToolMessage(content=content, tool_call_id="call-1", status="error")
         outcomes.set_tool_output(span, answer)
-    assert client.close()
+    assert client.close(60)
     assert sink.spans[0]["tags_string"]["error"] == '["' + "x" * 1012 + ' <id_cn>",'
 
 

@@ -208,7 +208,7 @@ def test_a_mask_sees_the_path_in_the_name_and_more_of_path_and_query_than_is_sen
         list(app(environ(path, QUERY_STRING=path), Start()))
     with client.start_span("bob@example.com"):  # a name that the program gave
         pass
-    assert client.close()
+    assert client.close(60)
     for path, span in zip(["/mail/<email>", long.replace(secret, "<id_cn>") + "/of/7"], sink.spans):
         assert (span["span_name"], span["tags_string"]["http_path"]) == ("GET " + path, path)
         assert span["tags_string"]["http_query"] == path

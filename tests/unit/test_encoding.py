@@ -608,7 +608,7 @@ def test_of_system_tags_that_are_cut_nothing_is_sent_that_a_mask_has_not_seen_wh
     with client.start_span("s") as span:
         span.set_runtime({"library": given, "extra": {"a": given}})
         span.set_system_tags({"system": given})
-    assert client.close()
+    assert client.close(60)
     (wire,) = sink.spans
     assert [runtime(wire)[name] for name in ("library", "extra")] == ["", ""]
     assert wire["system_tags_string"]["system"] == ""

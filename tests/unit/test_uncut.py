@@ -8,11 +8,14 @@ import pytest
 
 from cozeloop_lite import new_client, observe
 from cozeloop_lite.decorator.observer import ITEM_CHARS, KEPT_ITEMS
-from cozeloop_lite.masking import mask_secrets
-from cozeloop_lite.trace.values import REPR_CHARS, to_text
+from cozeloop_lite.trace.values import MAX_COPIED, REPR_CHARS, to_text
 
 SECRET = "11010519491231002X"
 NAN = float("nan")
+
+
+def mask(text):
+    return text.replace(SECRET, "<id_cn>")
 
 
 class Shown:
@@ -30,16 +33,12 @@ class Fails(Shown):
         raise RuntimeError
 
 
-class Ready(Shown):
-    isoformat = Shown.__repr__
-
-
 def recorded(sink, mask, record):
     """The span that ``record`` was given, as it is sent."""
     client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
     with client.start_span("s") as span:
         record(span)
-    assert client.close()
+    assert client.close(60)
     return sink.spans[-1]
 
 
@@ -73,7 +72,7 @@ def test_a_mask_sees_the_whole_of_a_long_repr(sink, wrap, secret_chars, ultra_la
         span.set_system_tags({"system": value})
         span.set_runtime({"library": value, "extra": value})
 
-    wire = recorded(sink, mask_secrets, record)
+    wire = recorded(sink, mask, record)
     assert " 110" not in texts_of(wire)
     assert wire["input"].count("<id_cn> the end") == wire["output"].count("<id_cn> the end") == 1
 
@@ -83,17 +82,32 @@ def test_of_a_long_repr_no_more_is_sent_than_of_any_text(sink):
         def __repr__(self):
             return "x" * 3_000_000 + SECRET
 
-    wire = recorded(sink, mask_secrets, lambda span: span.set_input([Endless(), Endless()]))
+    wire = recorded(sink, mask, lambda span: span.set_input([Endless(), Endless()]))
     assert wire["input"] == '["' + "x" * (1_048_576 - 2)
     assert json.loads(wire["system_tags_string"]["cut_off"]) == ["input"]
+
+
+@pytest.mark.parametrize("ultra_large_report", [False, True])
+@pytest.mark.parametrize("wrap", [lambda data: data, lambda data: {"a": data}, lambda data: [NAN, memoryview(data)]])
+def test_a_mask_sees_more_of_bytes_that_are_text_than_is_sent(sink, wrap, ultra_large_report):
+    def record(span):
+        span.set_ultra_large_report(ultra_large_report)
+        span.set_input(wrap(b"x" * (MAX_COPIED - 10) + (" " + SECRET).encode() * 9 + b" " * 2_000_000))
+
+    files = {}
+    sink.export_files = files.update
+    wire = recorded(sink, mask, record)
+    assert " 110" not in texts_of(wire)
+    assert b" 110" not in b"".join(files.values())
+    assert len(files) == ultra_large_report
 
 
 @pytest.mark.parametrize("wrap", WRAPS[:-1])
 def test_without_a_mask_a_long_repr_is_cut_also_beside_a_client_that_has_one(sink, wrap):
     value = wrap(Shown(3))
     before = recorded(sink, None, lambda span: span.set_input(value))["input"]
-    recorded(sink, mask_secrets, lambda span: span.set_input(value))
-    recorded(sink, mask_secrets, lambda span: span.set_input(Fails(1)))
+    recorded(sink, mask, lambda span: span.set_input(value))
+    recorded(sink, mask, lambda span: span.set_input(Fails(1)))
     assert recorded(sink, None, lambda span: span.set_input(value))["input"] == before == to_text(value, 10_000)
     assert " 11" in before and "the end" not in before
 
@@ -104,7 +118,7 @@ def test_without_a_mask_a_long_repr_is_cut_also_beside_a_client_that_has_one(sin
 def test_a_mask_sees_the_whole_of_an_item_or_it_is_left_out(sink, place, wrap):
     cut_at = 473_000 if place == 0 else ITEM_CHARS // 2  # half of the room: JSON of JSON may be twice as long
     large = wrap("x" * (cut_at - 12) + (" " + SECRET) * 50 + " " + "y" * 2 * cut_at)
-    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask_secrets)
+    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
 
     @observe(client=client)
     def items():
@@ -113,14 +127,14 @@ def test_a_mask_sees_the_whole_of_an_item_or_it_is_left_out(sink, place, wrap):
             yield large if number == place else number
 
     list(items())
-    assert client.close()
+    assert client.close(60)
     (wire,) = sink.spans
     assert wire["output"].startswith('["') and wire["output"].endswith(",200]")
     assert " 110" not in texts_of(wire)
 
 
 def test_an_item_that_is_left_out_says_so(sink):
-    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask_secrets)
+    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
 
     @observe(client=client)
     def items():
@@ -130,6 +144,6 @@ def test_an_item_that_is_left_out_says_so(sink):
         yield {"a": SECRET}
 
     list(items())
-    assert client.close()
+    assert client.close(60)
     output = json.loads(sink.spans[0]["output"])
     assert output[KEPT_ITEMS:] == ["x" * ITEM_CHARS, "… more than 10000 characters …", {"a": "<id_cn>"}]
