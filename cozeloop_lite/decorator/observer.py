@@ -178,7 +178,7 @@ class Items:
         self._hooked = observer.process_items is not None or observer.process_outputs is not None
         self._first_limit = PROCESSED_ITEMS if self._hooked else KEPT_ITEMS
         self._keep = observer.record_outputs and span._recording and span._owner.record_outputs
-        self._whole = type(span._owner.text_chars) is uncut.Limit
+        self._whole = uncut.sees(span)
         self._room = span._owner.text_chars * 9 // 10  # for the first items; the rest have less
         self._span = span
         self._times_first = observer.times_first

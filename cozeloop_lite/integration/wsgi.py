@@ -88,7 +88,7 @@ class TraceMiddleware:
             path, query = self._asked_for(environ, MAX_PATH_CHARS)
             headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
             span = incoming.start_span(client, method + " " + path, "function", headers)
-            if type(span._owner.tag_chars) is uncut.Limit:  # a mask is to see it all, also in the name
+            if uncut.sees(span):  # it is to see it all, also in the name
                 path, query = self._asked_for(environ, span._owner.tag_chars)
                 span._name = method + " " + path
                 span._extras()["mask_name"] = True

@@ -38,3 +38,8 @@ def call(work: Callable[[Any, int], Any], value: Any, limit: int) -> Any:
 def is_on() -> bool:
     """Whether this thread is in such a call."""
     return _now.on
+
+
+def sees(span: Any) -> bool:
+    """Whether a mask will see what ``span``, which may be one of the program's own making, carries."""
+    return type(getattr(getattr(span, "_owner", None), "tag_chars", None)) is Limit
