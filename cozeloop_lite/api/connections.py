@@ -24,11 +24,14 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import parse_url
 from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_write
 
 from .. import process
-from . import proxies
+from . import cut_off, proxies
 
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
+
+PIECE_BYTES = 16 * 1024  # of what may be cut off while it is sent: one record of TLS
 
 # When the request of a thread, by its id, must be over (monotonic seconds). The id is looked up at each call, see
 # trace/machine.py: for what threading.local() made before, all greenlets are one thread.
@@ -63,6 +66,14 @@ def _left(deadline: float) -> float:
     return max(0.001, deadline - monotonic())
 
 
+def _wait(deadline: float) -> float:
+    """How long to wait until the next look; raises ``socket.timeout`` when the time is up."""
+    left, cut = deadline - monotonic(), cut_off.is_due()
+    if left <= 0 or cut:
+        raise socket.timeout("the request's time is up")
+    return left if cut is None else min(left, cut_off.LOOK_SECONDS)
+
+
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket, each time waiting no longer than until the deadline.
 
@@ -81,11 +92,13 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline - monotonic()
-        if left <= 0:
-            raise socket.timeout("the request's time is up")
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        while True:
+            self._sock.settimeout(_wait(self._deadline))
+            try:
+                return self._sock.recv_into(buffer)
+            except socket.timeout:
+                if cut_off.is_due() is None:
+                    raise
 
     def close(self) -> None:
         self._raw.close()
@@ -118,8 +131,16 @@ class _HTTPConnection(HTTPConnection):
         return _connected(self, super()._new_conn)  # type: ignore[no-any-return]
 
     def send(self, data: Any) -> None:
-        _limit(self)
-        super().send(data)
+        deadline = _current()
+        if deadline is None or cut_off.is_due() is None:
+            _limit(self)
+            super().send(data)
+            return
+        for start in range(0, len(data), PIECE_BYTES):
+            while self.sock is not None and not wait_for_write(self.sock, _wait(deadline)):
+                pass
+            _limit(self)
+            super().send(data[start : start + PIECE_BYTES])
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

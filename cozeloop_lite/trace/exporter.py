@@ -7,14 +7,15 @@ of the platform, its "internal error" for everything) is tried a few times, then
 
 from __future__ import annotations
 
-from .. import logger, process
+from .. import errors, logger, process
+from ..api import cut_off
 from ..config import MAX_SPAN_BYTES
 from . import unseen
 from .account import SPOOLED, UNANSWERED
 from .box import FULL
 from .machine import REAL, Machine
 from .record import NAME, START_NS
-from .uploads import Upload, Uploads
+from .uploads import AT_ONCE, Upload, Uploads
 from .verdicts import (
     AGAIN,
     BAD_SPAN,
@@ -60,6 +61,7 @@ SLOWEST_LINE = 256 * 1024  # bytes per second; what takes no longer than that is
 TOO_OLD = "too_old"
 UNENCODABLE = "unencodable"
 REFUSED = "refused"
+CUT_OFF = "what is left of the time is for spans that wait; then it is tried again"
 
 
 class SpanExporter:
@@ -313,14 +315,17 @@ class SpanExporter:
         began = self._machine.monotonic()
         pause, detail = 0.0, ""
         try:
-            self._post_file(upload, seconds)
+            cut_off.call(pace.reserved, self._post_file, upload, seconds)
             pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
-            tell_pace(pace, problem)
-            verdict, detail = judge(problem), words(problem)
+            if isinstance(problem, errors.NetworkError) and pace.reserved():  # which says nothing about the server
+                detail, pause, upload.patient = CUT_OFF, AT_ONCE, False
+            else:
+                tell_pace(pace, problem)
+                verdict, detail = judge(problem), words(problem)
+                again = verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS)
+                pause, upload.patient = pause_after(upload.attempts, problem) if again else (-1.0, False)
             logger.warn("a file could not be uploaded: %s", detail)
-            again = verdict == AGAIN or (verdict == DOUBTFUL and upload.attempts < DOUBTFUL_ATTEMPTS)
-            pause, upload.patient = pause_after(upload.attempts, problem) if again else (-1.0, False)
         if self._events is not None:
             self._events.uploaded(detail, self._machine.monotonic() - began)
         return pause

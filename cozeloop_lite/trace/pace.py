@@ -9,13 +9,14 @@ from .machine import REAL, Machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Sized
 
 LAST_PAUSE_SECONDS = 1.0  # between two attempts at the end, when there is no time for long pauses
 SILENT_SECONDS = 2.0  # at the end, how long a server may leave a request without an answer ...
 SECONDS_PER_BYTE = 1 / (1024 * 1024)  # ... and more for what has to be sent first
 NEVER = float("inf")
 UNREACHED_SECONDS = 0.5  # at the end, how long it may be that nobody is there to take one
+RESERVED_SECONDS = 1.0  # before the end, for items that wait behind work of another kind; half of the time, if less
 
 
 class Pace:
@@ -29,13 +30,19 @@ class Pace:
         deadline: when whoever sends gives up (monotonic seconds); None while there is no end in sight.
         until: the same for a thread that sends in place of the usual one, and has no more time than that.
         once: whether, with an end in sight, nothing is tried often: it is kept elsewhere instead.
+
+    Args:
+        machine: its clock and locks.
+        items: those that wait.
     """
 
     __slots__ = (
         "_heard",
+        "_items",
         "_last_try",
         "_machine",
         "_patience",
+        "_reserved_from",
         "alarm",
         "crowded",
         "deadline",
@@ -44,8 +51,9 @@ class Pace:
         "until",
     )
 
-    def __init__(self, machine: Machine = REAL) -> None:
+    def __init__(self, machine: Machine = REAL, items: Sized = ()) -> None:
         self._machine = machine
+        self._items = items
         self._set_alarm()
         self.hurried = False
         self.crowded = False
@@ -55,6 +63,7 @@ class Pace:
         self._last_try = True
         self._heard: float | None = None  # when the server was last heard of, if that matters
         self._patience = SILENT_SECONDS
+        self._reserved_from = NEVER
 
     def _set_alarm(self) -> None:
         alarm = self._machine.Lock()
@@ -69,8 +78,11 @@ class Pace:
     def last_chance(self, deadline: float, for_the_silent: bool) -> None:
         """The end is in sight. Unless ``for_the_silent``, it comes early for a server that does not answer."""
         self.deadline = deadline
+        now = self._machine.monotonic()
         if not for_the_silent and self._heard is None:
-            self._heard = self._machine.monotonic()
+            self._heard = now
+        end = deadline if self._heard is None else min(deadline, self._heard + self._patience)
+        self._reserved_from = min(self._reserved_from, end - min(RESERVED_SECONDS, (end - now) / 2))
 
     def sends(self, size: int) -> None:
         """A request of ``size`` bytes leaves."""
@@ -151,3 +163,7 @@ class Pace:
         """How long something may take that would else take ``seconds``; 0 when there is no time for any."""
         end = self.end()
         return seconds if end is None else max(0.0, min(seconds, end - self._machine.monotonic()))
+
+    def reserved(self) -> bool:
+        """Whether the time that is left is for items alone: some wait, and the end is near."""
+        return bool(self._items) and self._machine.monotonic() >= self._reserved_from

@@ -52,7 +52,7 @@ class Sender(Box):
     def _on_fork(self) -> None:
         """Begin with nothing, not even a thread: that of a parent process stayed there."""
         super()._on_fork()
-        self.pace = Pace(self._machine)
+        self.pace = Pace(self._machine, self._items)
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
         self._thread: threading.Thread | None = None
         self._running = False  # whether it has not come to its end yet
@@ -269,6 +269,8 @@ class Sender(Box):
 
         It may take ``until`` some time.
         """
+        if self.pace.reserved():
+            return False
         pause = self._aside.wait(self._full_batch())
         if pause is None or (pause > 0 and not patience):
             return False

@@ -16,11 +16,21 @@ import pytest
 import urllib3
 
 from cozeloop_lite import ApiClient, errors, new_client
-from cozeloop_lite.api import addresses, proxies, redirects
+from cozeloop_lite.api import addresses, cut_off, proxies, redirects
 from support.calling import wait_for
 from support.certificates import Authority, SecureServer
 from support.proxying import ForwardProxy
-from support.recording import LOOPBACK, dead_port, drip, hang, json_answer, silent_server, text_answer
+from support.recording import (
+    ACCEPT,
+    LOOPBACK,
+    dead_port,
+    delay_until,
+    drip,
+    hang,
+    json_answer,
+    silent_server,
+    text_answer,
+)
 
 TOKEN = "pat_secret_0123456789"
 PASSWORD = "p@ss:w0rd/ünï"
@@ -164,6 +174,22 @@ def test_a_server_that_drips_its_body_is_a_timeout_for_a_pool_of_the_programs_ow
     secure.answers(drip({"code": 0, "x": "y" * 100}, 10))
     with raising(errors.RequestTimeoutError):
         api_for(secure, http_client=urllib3.PoolManager(ca_certs=authority.path)).get(PATH, timeout=0.5)
+
+
+def test_an_upload_through_tls_that_may_be_cut_off_arrives_all_the_same(trusted):
+    looks, goes_on = [], threading.Event()
+
+    def due():
+        looks.append(1)
+        if len(looks) > 30:  # there are fewer while it is sent
+            goes_on.set()
+        return False
+
+    trusted.default = delay_until(goes_on, ACCEPT)
+    content = os.urandom(100_000)
+    answer = cut_off.call(due, lambda: api_for(trusted).upload_file(PATH, content, "key"))
+    assert answer["code"] == 0
+    assert content in trusted.requests[0].body
 
 
 def test_plain_text_where_tls_was_due_is_a_network_error(server):

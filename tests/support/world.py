@@ -11,7 +11,7 @@ import math
 import re
 
 from cozeloop_lite import errors, process
-from cozeloop_lite.api import answers
+from cozeloop_lite.api import answers, cut_off
 from cozeloop_lite.config import TraceConfig
 from cozeloop_lite.trace import backlog, box, exporter, ids, uploads
 from cozeloop_lite.trace.account import QUEUE_FULL
@@ -244,12 +244,27 @@ class Server:
         end = simulation.now + timeout
         program = self._world.here
         program.waits = True
-        simulation.sleep(min(delay, timeout))
+        came = self._answered(min(delay, timeout))
         program.waits, program.answered_at = False, simulation.now
+        if not came:
+            raise errors.NetworkError("broken off")  # as it is called while something is sent
         if delay >= timeout or simulation.now > end + MOMENT:  # the machine may have been frozen meanwhile
             raise errors.RequestTimeoutError("no answer")
         if what.endswith("cut"):
             raise errors.NetworkError("connection reset") from ConnectionResetError()
+
+    def _answered(self, seconds):
+        """Let ``seconds`` pass. False when the request is cut off before."""
+        simulation = self._world.simulation
+        end = simulation.now + seconds
+        while True:
+            cut = cut_off.is_due()
+            if cut:
+                return False
+            pause = max(0.0, end - simulation.now)
+            simulation.sleep(pause if cut is None else min(pause, cut_off.LOOK_SECONDS))
+            if simulation.now >= end:
+                return True
 
     def _judge(self, numbers):
         if len(numbers) > self.most:

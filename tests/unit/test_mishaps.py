@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from cozeloop_lite import logger
+from cozeloop_lite.trace.queue import SendQueue
 from cozeloop_lite.trace.uploads import Uploads
 from support import world as world_module
 from support.simulation import dismiss_workers
@@ -53,6 +54,10 @@ def spawned(program, function, *args):
     results = []
     program.spawn(lambda: results.append(function(*args)))
     return results
+
+
+def uploads(world):
+    return [line.split("upload of ")[1] for line in world.simulation.log if "upload of" in line]
 
 
 def requests(world):
@@ -116,6 +121,74 @@ def test_what_is_being_uploaded_at_the_end_is_kept_with_what_waits_behind_it(wor
     another.finish_span()
     world.simulation.run(60)
     assert world.server.files == {"2/0", "2/1"}
+
+
+def leave(queue):
+    queue._on_exit_hurry()
+    queue._on_exit()
+
+
+@pytest.mark.parametrize("end", [SendQueue.close, leave])
+def test_at_the_end_spans_do_not_wait_in_vain_for_an_upload_that_is_under_way(world, start, end):
+    program = start(shutdown_timeout=2.0, batch_count=2)
+    world.server.script = [OK, SILENT, OK, OK, OK, OK]
+    program.finish_span(files=[5])
+    world.simulation.run(1.5)
+    finish(program, 5)
+    spawned(program, end, program.queue)
+    world.simulation.run(60)
+    assert requests(world) == ["[1]", "[2]", "[3, 4]", "[5, 6]", "[7]"]
+    assert uploads(world) == ["2/0: silent", "2/0: ok"]  # in what the spans left of the time
+    world.check_rest(program)
+
+
+def test_a_file_that_spans_have_taken_the_time_of_is_kept(world, start):
+    program = start(shutdown_timeout=2.0, spool=True)
+    world.server.script = [OK, SILENT, OK, SILENT]
+    program.finish_span(files=[5])
+    world.simulation.run(1.5)
+    finish(program, 3)
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert closed == [False]
+    assert requests(world) == ["[1]", "[2]", "[3, 4, 5]"]
+    assert program.queue.stats()["files"] == {"delivered": 0, "queued": 0, "dropped": {"spooled": 1}}
+
+
+def test_an_upload_is_not_cut_off_when_nothing_waits_for_its_end(world, start):
+    program = start(shutdown_timeout=2.0)
+    world.server.script = [OK, ("ok", 2.0)]
+    program.finish_span(files=[5])
+    world.simulation.run(1.5)
+    closed = spawned(program, program.queue.close)
+    world.simulation.run(60)
+    assert closed == [True]
+    assert uploads(world) == ["2/0: ok"]
+
+
+def test_an_upload_is_not_cut_off_while_there_is_time_for_both(world, start):
+    program = start()
+    world.server.script = [OK, ("ok", 4.0), OK]
+    program.finish_span(files=[5])
+    world.simulation.run(1.5)
+    finish(program, 3)
+    closed = spawned(program, program.queue.close, 5.0)
+    world.simulation.run(60)
+    assert closed == [True]
+    assert uploads(world) == ["2/0: ok"]
+
+
+def test_a_flush_cuts_no_upload_off_since_there_will_be_time_after_it(world, start):
+    program = start()
+    world.server.script = [OK, ("ok", 4.0), OK]
+    program.finish_span(files=[5])
+    world.simulation.run(1.5)
+    finish(program, 3)
+    flushed = spawned(program, program.queue.flush, 2.0)
+    world.simulation.run(60)
+    assert flushed == [False]
+    assert uploads(world) == ["2/0: ok"]
+    world.check_rest(program)
 
 
 def test_what_a_callback_of_the_thread_closes_is_accounted_for_when_the_time_is_up(world, start):

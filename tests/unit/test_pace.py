@@ -182,3 +182,51 @@ def test_that_nothing_can_be_loaded_leaves_the_patience_as_it_was(pace):
     with pytest.raises(ImportError):
         pace.loads(fails)
     assert pace.end() <= time.monotonic() + pace_module.SILENT_SECONDS
+
+
+# -- work of another kind ---------------------------------------------------------------------------------------------
+
+
+def test_the_last_second_is_for_items_that_wait(clock):
+    items = [1]
+    pace = Pace(clock, items)
+    assert not pace.reserved()
+    pace.last_chance(1005, for_the_silent=True)
+    clock.now = 1003.9
+    assert not pace.reserved()
+    clock.now = 1004
+    assert pace.reserved()
+    items.clear()
+    assert not pace.reserved()
+
+
+def test_of_less_than_two_seconds_it_is_half(clock):
+    pace = Pace(clock, [1])
+    pace.last_chance(1000.5, for_the_silent=True)
+    clock.now = 1000.2
+    pace.last_chance(1000.5, for_the_silent=True)  # as the exit has it, after its hurry
+    assert not pace.reserved()
+    clock.now = 1000.25
+    assert pace.reserved()
+
+
+def test_it_is_the_second_before_a_silent_server_is_given_up(clock):
+    pace = Pace(clock, [1])
+    pace.sends(4 << 20)  # the upload that is under way
+    pace.last_chance(1060, for_the_silent=False)
+    assert pace.end() == 1006
+    clock.now = 1004.9
+    assert not pace.reserved()
+    clock.now = 1005
+    assert pace.reserved()
+    pace.heard()  # of the items: there is more time now, and it stays theirs
+    assert pace.end() > 1006
+    assert pace.reserved()
+
+
+def test_an_exit_that_meets_a_longer_close_reserves_it_earlier(clock):
+    pace = Pace(clock, [1])
+    pace.last_chance(1060, for_the_silent=True)
+    pace.last_chance(1005, for_the_silent=False)
+    clock.now = 1004
+    assert pace.reserved()
