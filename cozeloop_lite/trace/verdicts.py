@@ -52,7 +52,8 @@ def pause_after(attempt: int, problem: BaseException) -> tuple[float, bool]:
     Full jitter: clients that fail together do not come back together. Only when a connection was cut the first time,
     as one that was kept open over a freeze of this machine is, the next one is tried at once.
     """
-    named: float = min(getattr(problem, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+    wanted = problem.retry_after if isinstance(problem, errors.RemoteServiceError) else None
+    named = min(wanted or 0.0, LONGEST_RETRY_AFTER)
     if attempt == 1 and was_cut(problem):
         return AT_ONCE, False
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
@@ -60,10 +61,14 @@ def pause_after(attempt: int, problem: BaseException) -> tuple[float, bool]:
 
 
 def words(problem: BaseException) -> str:
-    """What a failure says; with its type, where it is none of ours."""
+    """What a failure says; with its type, where it is none of ours. Never raises."""
     if isinstance(problem, errors.LoopError):
         return str(problem)
-    return "%s: %s" % (type(problem).__name__, problem) if str(problem) else type(problem).__name__
+    try:
+        said = str(problem)
+    except Exception:  # noqa: BLE001 - of the program's own
+        said = ""
+    return "%s: %s" % (type(problem).__name__, said) if said else type(problem).__name__
 
 
 def log(verdict: int, problem: BaseException) -> None:

@@ -656,3 +656,30 @@ def test_an_exporter_of_the_programs_own_gets_the_spans_as_dicts_and_is_tried_ag
     SpanExporter(Server(OK), "1", lambda: encode, TraceConfig(), sink, machine=book.clock).send(spans, book)
     assert sink.calls == [[{"n": 0, "pad": ""}]] * 3
     assert book.delivered == 1
+
+
+class Speechless(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+    __repr__ = __str__
+
+
+class Vague(Exception):
+    retry_after = "a while"
+
+
+@pytest.mark.parametrize("problem", [Speechless(), Vague()], ids=["says nothing", "no number of seconds"])
+def test_an_exporter_of_the_programs_own_may_raise_whatever_it_likes(problem, logged):
+    class Sink:
+        problems = [problem]  # of the first call
+
+        def export_spans(self, spans):
+            if self.problems:
+                raise self.problems.pop()
+
+    spans = [FakeSpan(0)]
+    book = Book(spans)
+    SpanExporter(Server(OK), "1", lambda: encode, TraceConfig(), Sink(), machine=book.clock).send(spans, book)
+    assert book.delivered == 1
+    assert [message for message in logged() if type(problem).__name__ in message]
