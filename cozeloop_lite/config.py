@@ -264,8 +264,9 @@ def request_timeout(argument: float | None) -> float:
 
 def http_client(given: Any) -> Any:
     """A pool of the program's own or an ``httpx.Client``, or None."""
-    httpx = sys.modules.get("httpx")  # whoever has a client of httpx has that
-    known = callable(getattr(given, "urlopen", None)) or (httpx is not None and isinstance(given, httpx.Client))
+    # Whoever has a client of httpx has that; while another thread is loading it, it may be there without the class.
+    kind = getattr(sys.modules.get("httpx"), "Client", None)
+    known = callable(getattr(given, "urlopen", None)) or (kind is not None and isinstance(given, kind))
     if given is not None and not known:
         raise errors.InvalidParamError(
             "http_client must be a urllib3.PoolManager or an httpx.Client, not %s" % type(given).__name__

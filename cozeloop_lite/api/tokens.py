@@ -120,8 +120,9 @@ def source(
         AuthInfoRequiredError: there is neither a token nor a complete OAuth application.
     """
     lifetime = None if ttl is None else config.seconds("api_token_ttl", ttl, 0)
-    module = sys.modules.get(__package__ + ".oauth")  # whoever has an application has loaded it
-    if module is not None and isinstance(api_token, module.OAuthApp):
+    # Whoever has an application has loaded it; while another thread does, it may be there without the class.
+    kind = getattr(sys.modules.get(__package__ + ".oauth"), "OAuthApp", None)
+    if kind is not None and isinstance(api_token, kind):
         app: OAuthApp | None = api_token
     else:
         app = oauth.app(bool(config.setting(api_token, config.ENV_API_TOKEN)))

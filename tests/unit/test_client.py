@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import types
 
 import pytest
 
@@ -222,6 +224,14 @@ def test_a_client_built_later_takes_over(sink):
 def test_the_environment_is_read_when_it_is_first_needed(environment):
     assert cozeloop_lite.workspace_id() == "8"
     assert cozeloop_lite.get_default_client() is new_client()
+
+
+@pytest.mark.parametrize("name", ["httpx", "cozeloop_lite.api.oauth"])
+def test_a_client_is_built_while_another_thread_loads_a_module_whose_objects_it_may_be_given(
+    environment, monkeypatch, name
+):
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))  # as it is at first: without anything in it
+    assert new_client().workspace_id == "8"
 
 
 def test_the_first_client_is_the_default_one_until_another_is_set(sink):
