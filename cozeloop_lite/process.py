@@ -79,7 +79,7 @@ def ending() -> None:
                 import _ctypes  # ctypes itself takes longer
 
                 _ctypes.dlopen("libgcc_s.so.1", 0)
-            except (ImportError, OSError):  # no _ctypes in this Python, or no such file: with musl
+            except Exception:  # noqa: BLE001, S110 - no _ctypes here, or no such file (with musl), or neither is allowed
                 pass
 
 
@@ -192,5 +192,8 @@ def _nothing() -> None:
 
 
 atexit.register(leave)
+_main = threading.main_thread()
+if threading.get_ident() == _main.ident and not _main.is_alive():
+    _exiting = True  # it is one of the program's exit hooks that imports us: one that is installed now is not called
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_forked)

@@ -137,6 +137,36 @@ atexit.register(finish)
     assert server.names() == (["first"] if before else []) + ["last"]
 
 
+def test_an_exit_hook_may_be_the_first_to_import_the_package(server):
+    start = """
+import atexit, threading
+def finish():
+    import cozeloop_lite
+    cozeloop_lite.start_span('last', 'custom').finish()
+atexit.register(finish)
+"""
+    run = Run(server.url, start=start)
+    assert (run.code, run.out, run.err) == (0, "", "")
+    assert server.names() == ["last"]
+
+
+def test_a_thread_that_is_the_first_to_import_the_package_when_the_main_one_has_ended_traces_as_usual(server):
+    start = """
+import threading
+def work():
+    threading.main_thread().join()
+    import cozeloop_lite
+    cozeloop_lite.start_span('first', 'custom').finish()
+    assert not cozeloop_lite.process.leaving()
+    assert cozeloop_lite.flush()
+    cozeloop_lite.start_span('last', 'custom').finish()
+threading.Thread(target=work).start()
+"""
+    run = Run(server.url, start=start)
+    assert (run.code, run.out, run.err) == (0, "", "")
+    assert server.names() == ["first", "last"]
+
+
 def test_a_span_finished_by_the_garbage_collector_at_the_very_end_does_not_hold_up_the_exit(server, usual):
     program = """
         class Owner:

@@ -368,6 +368,19 @@ def test_no_child_is_forked_while_a_thread_that_ends_loads_what_it_needs_for_tha
     assert server.names() == ["parent"]
 
 
+@pytest.mark.parametrize("problem", [ImportError, OSError, RuntimeError, AttributeError])
+def test_a_thread_that_may_not_load_what_it_needs_to_end_ends_all_the_same(monkeypatch, problem):
+    def fails(*args):
+        tried.append(args)
+        raise problem("an audit hook of the program does not want it")
+
+    tried = []
+    monkeypatch.setattr(process, "_ENDING_LOADS", True)
+    monkeypatch.setattr("_ctypes.dlopen", fails)
+    process.ending()
+    assert len(tried) == 1
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_of_multiprocessing_deliver_without_a_flush(server, method, tmp_path):
     program = tmp_path / "program.py"
