@@ -103,12 +103,13 @@ class Tracer:
             return NOOP
         if depth.ABORTS and depth.near_limit():
             return NOOP
-        if unseen.threads and not start_new_trace and _thread.get_ident() in unseen.threads:  # in a __repr__, maybe
-            return NOOP
         start_ns = time_ns()
         source = ids.source
         if not 0 <= start_ns - source.fresh_ns < ids.RESEED_NS:
             source.refresh(start_ns)
+        # After that look for a fork: the thread of a child may have the id of one that sent in the parent.
+        if unseen.threads and not start_new_trace and _thread.get_ident() in unseen.threads:  # in a __repr__, maybe
+            return NOOP
         outer = context.current()
         if outer is not None and child_of is None and not start_new_trace:  # the usual case, without detours
             trace, parent_id, baggage, begins = outer._trace, outer._id, outer._baggage, False

@@ -308,9 +308,10 @@ def test_a_fork_without_pythons_hooks_is_noticed(server):
             assert client.stats()['finished'] == 0
             process._pid = pid
             client.tracer._queue._items.extend(left_behind)
-            from cozeloop_lite.trace import ids
+            from cozeloop_lite.trace import ids, unseen
             ids.source.fresh_ns = 0
-            span('child')
+            unseen.threads.add(threading.get_ident())  # as that of the parent's thread that sends may have been
+            start_span('child', 'custom').finish()
             assert client.flush(15)
             assert client.stats()['delivered'] == 1
         client = new_client()
