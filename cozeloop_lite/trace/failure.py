@@ -34,7 +34,7 @@ def stack_text(error: BaseException) -> str:
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if not code.co_filename.startswith(_WRAPPERS):
-            frames.append("%s:%d in %s" % (code.co_filename, traceback.tb_lineno, code.co_name))
+            frames.append("%s:%d in %s" % (code.co_filename, traceback.tb_lineno or 0, code.co_name))
         traceback = traceback.tb_next
     left = STACK_BYTES
     lines: collections.deque[str] = collections.deque()
