@@ -56,6 +56,7 @@ class Sender(Box):
         self._hurry_to = 0  # the items up to this number are to be sent without waiting for more
         self._thread: threading.Thread | None = None
         self._running = False  # whether it has not come to its end yet
+        self._began: threading.Thread | None = None  # itself, once it has come to its beginning
         self._starting = False  # whether it is being started, and a signal handler came in between
         self._launching = False  # whether a thread was asked to start it
         self._sender = 0  # the thread that is sending
@@ -139,7 +140,10 @@ class Sender(Box):
         self._stop_sending()
 
     def _alive(self) -> bool:
-        return self._running and self._thread is not None and self._thread.is_alive()
+        if not self._running or self._thread is None:
+            return False
+        # Up to CPython 3.12, Ctrl-C in the middle of is_alive() has it say no from then on: there would be two threads.
+        return self._began is self._thread or self._thread.is_alive()
 
     def _may_wait(self) -> bool:
         return super()._may_wait() or self.pace.lent()
@@ -148,8 +152,10 @@ class Sender(Box):
 
     def _run(self) -> None:
         this = self._machine.current_thread()
-        self.pace.begins()
         try:
+            if self._thread is this:
+                self._began = this
+            self.pace.begins()
             while self._thread is this:
                 self._ready = not self._exit_by
                 self._sleep()
@@ -162,8 +168,9 @@ class Sender(Box):
                 if self._closed and not stepped and self._leave():
                     return
         finally:
-            if self._sends and self._thread is this:  # it dies: whoever looks from now on is to start another
-                self._running = False
+            with self._lock:
+                if self._thread is this:  # else another has been started already
+                    self._running = False
             self._ready = False
 
     def _sleep(self) -> None:

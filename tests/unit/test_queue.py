@@ -553,6 +553,22 @@ def test_what_a_thread_had_in_hand_when_it_died_is_sent_by_the_next(make_queue, 
     assert account(queue) == {"finished": 3, "delivered": 3, "queued": 0, "dropped": {}}
 
 
+def test_a_thread_that_sends_is_not_replaced_though_it_is_taken_for_dead(make_queue, monkeypatch):
+    sender = Sender(hold=True)
+    queue = make_queue(sender)
+    queue.put("first", 1)
+    assert sender.busy.wait(SOON)
+    thread = queue._thread
+    monkeypatch.setattr(thread, "is_alive", lambda: False)  # as up to CPython 3.12 after Ctrl-C in the middle of it
+    queue.put("second", 1)
+    assert not queue.flush(0.1)
+    assert queue._thread is thread
+    sender.go.set()
+    assert queue.flush(SOON)
+    assert sender.batches == [["first"], ["second"]]
+    assert account(queue) == {"finished": 2, "delivered": 2, "queued": 0, "dropped": {}}
+
+
 def test_ctrl_c_that_finds_a_wait_without_its_lock_is_no_runtime_error(make_queue, monkeypatch):
     queue = make_queue(Sender())
     queue.put("item", 1)
