@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import os
 
-from . import tags
+from .. import logger
+from . import tags, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +18,14 @@ STACK_BYTES = 1024  # of the innermost ones: that is what a tag may have (contra
 
 def record(span: Span, error: BaseException) -> None:
     """Set the tags ``error``, ``error_type`` and ``error_stack``, and the status code. Never raises."""
-    if span._recording:
+    if not span._recording:
+        return
+    try:
         span.set_error(error)
-        tags.put(span, "error_type", type(error).__name__)
+        tags.put(span, "error_type", values.type_name(error))
         tags.put(span, "error_stack", stack_text(error))
+    except Exception as problem:  # noqa: BLE001 - an error that fails when it is looked at
+        logger.warn("an error is recorded in part: looking at it failed with %s", values.type_name(problem))
 
 
 def stack_text(error: BaseException) -> str:

@@ -56,3 +56,33 @@ def test_a_frame_whose_line_nobody_knows_is_shown_all_the_same():
     lines = stack_text(caught).splitlines()  # out here: pytest cannot show what came through such a frame
     assert lines[-1].startswith(__file__ + ":")
     assert lines[-1].endswith(" in fail")
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise ZeroDivisionError
+
+
+class OfNoName(Exception, metaclass=Nameless):
+    pass
+
+
+class OfNoOrigin(Exception):
+    @property
+    def __traceback__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("kind", [OfNoName, OfNoOrigin], ids=["its name", "its traceback"])
+def test_an_error_that_fails_when_it_is_looked_at_is_the_programs_own_all_the_same(client, sent, kind):
+    caught = None
+    try:
+        with client.start_span("a", "custom"):
+            raise kind("a fault")
+    except Exception as error:  # whatever it is: pytest cannot show what came through
+        caught = error
+    assert type(caught) is kind
+    (span,) = sent()
+    assert span["status_code"] == -1
+    assert span["tags_string"]["error"] == "a fault"
