@@ -42,6 +42,7 @@ class Pace:
         "_last_try",
         "_machine",
         "_patience",
+        "_reserved",
         "_reserved_from",
         "alarm",
         "crowded",
@@ -64,6 +65,7 @@ class Pace:
         self._heard: float | None = None  # when the server was last heard of, if that matters
         self._patience = SILENT_SECONDS
         self._reserved_from = NEVER
+        self._reserved = False
 
     def _set_alarm(self) -> None:
         alarm = self._machine.Lock()
@@ -81,8 +83,7 @@ class Pace:
         now = self._machine.monotonic()
         if not for_the_silent and self._heard is None:
             self._heard = now
-        end = deadline if self._heard is None else min(deadline, self._heard + self._patience)
-        self._reserved_from = min(self._reserved_from, end - min(RESERVED_SECONDS, (end - now) / 2))
+        self._reserved_from = min(self._reserved_from, deadline - min(RESERVED_SECONDS, (deadline - now) / 2))
 
     def sends(self, size: int) -> None:
         """A request of ``size`` bytes leaves."""
@@ -165,5 +166,9 @@ class Pace:
         return seconds if end is None else max(0.0, min(seconds, end - self._machine.monotonic()))
 
     def reserved(self) -> bool:
-        """Whether the time that is left is for items alone: some wait, and the end is near."""
-        return bool(self._items) and self._machine.monotonic() >= self._reserved_from
+        """Whether the time that is left is for items alone: some wait, and the end is near. Then until none waits."""
+        begins = self._reserved_from
+        if self._heard is not None:  # each answer gives more time, as does a large request
+            begins = min(begins, self._heard + self._patience - min(RESERVED_SECONDS, self._patience / 2))
+        self._reserved = bool(self._items) and (self._reserved or self._machine.monotonic() >= begins)
+        return self._reserved

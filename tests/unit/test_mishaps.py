@@ -178,6 +178,18 @@ def test_an_upload_is_not_cut_off_while_there_is_time_for_both(world, start):
     assert uploads(world) == ["2/0: ok"]
 
 
+@pytest.mark.parametrize("end", [SendQueue.close, leave])
+def test_an_upload_that_begins_at_the_end_has_its_time_from_when_the_server_was_last_heard_of(world, start, end):
+    program = start(batch_count=2)
+    world.server.script = [("ok", 0.8), ("ok", 0.8), OK, OK]
+    program.finish_span(files=[5])
+    finish(program, 5)
+    spawned(program, end, program.queue)
+    world.simulation.run(60)
+    assert uploads(world) == ["2/0: ok"]
+    world.check_rest(program)
+
+
 def test_a_flush_cuts_no_upload_off_since_there_will_be_time_after_it(world, start):
     program = start()
     world.server.script = [OK, ("ok", 4.0), OK]

@@ -230,3 +230,22 @@ def test_an_exit_that_meets_a_longer_close_reserves_it_earlier(clock):
     pace.last_chance(1005, for_the_silent=False)
     clock.now = 1004
     assert pace.reserved()
+
+
+def test_an_answer_puts_it_off_until_it_has_begun_and_so_does_a_large_request(clock):
+    items = [1]
+    pace = Pace(clock, items)
+    pace.last_chance(1060, for_the_silent=False)
+    clock.now = 1000.9
+    pace.heard()
+    pace.sends(3 << 20)
+    clock.now = 1004.8
+    assert not pace.reserved()
+    clock.now = 1004.9
+    assert pace.reserved()
+    pace.heard()
+    assert pace.reserved()  # so that what was cut off does not come before them again
+    items.clear()
+    assert not pace.reserved()
+    items.append(2)
+    assert not pace.reserved()
