@@ -14,6 +14,7 @@ import http.client
 import io
 import queue
 import socket
+import struct
 import threading
 from time import monotonic
 from typing import Any
@@ -32,6 +33,7 @@ from . import cut_off, proxies
 "".encode("idna")  # what a socket does with the name of a host; here so that no fork falls into that import
 
 PIECE_BYTES = 16 * 1024  # of what may be cut off while it is sent: one record of TLS
+_RESET = struct.pack("ii", 1, 0)  # a socket that lingers for 0 seconds: close() drops what is not sent yet
 
 # When the request of a thread, by its id, must be over (monotonic seconds). The id is looked up at each call, see
 # trace/machine.py: for what threading.local() made before, all greenlets are one thread.
@@ -66,9 +68,14 @@ def _left(deadline: float) -> float:
     return max(0.001, deadline - monotonic())
 
 
-def _wait(deadline: float) -> float:
-    """How long to wait until the next look; raises ``socket.timeout`` when the time is up."""
+def _wait(sock: Any, deadline: float) -> float:
+    """How long to wait for ``sock`` until the next look; raises ``socket.timeout`` when the time is up."""
     left, cut = deadline - monotonic(), cut_off.is_due()
+    if cut:
+        try:  # else the system goes on with what it has of the request, and a slow line has no room for another
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except (OSError, AttributeError):  # it has ended already, or is TLS within TLS
+            pass
     if left <= 0 or cut:
         raise socket.timeout("the request's time is up")
     return left if cut is None else min(left, cut_off.LOOK_SECONDS)
@@ -93,7 +100,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         while True:
-            self._sock.settimeout(_wait(self._deadline))
+            self._sock.settimeout(_wait(self._sock, self._deadline))
             try:
                 return self._sock.recv_into(buffer)
             except socket.timeout:
@@ -137,7 +144,7 @@ class _HTTPConnection(HTTPConnection):
             super().send(data)
             return
         for start in range(0, len(data), PIECE_BYTES):
-            while self.sock is not None and not wait_for_write(self.sock, _wait(deadline)):
+            while self.sock is not None and not wait_for_write(self.sock, _wait(self.sock, deadline)):
                 pass
             _limit(self)
             super().send(data[start : start + PIECE_BYTES])

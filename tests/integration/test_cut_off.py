@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 
@@ -11,7 +12,7 @@ import pytest
 from cozeloop_lite import ApiClient, errors, new_client
 from cozeloop_lite.api import cut_off
 from cozeloop_lite.trace.pace import Pace
-from support.recording import ACCEPT, Live, delay_until, hang, json_answer, silent_server
+from support.recording import ACCEPT, LOOPBACK, Live, delay_until, hang, json_answer, silent_server
 
 SOON = 10  # seconds that no test waits unless it fails
 PATH = "/v1/loop/files/upload"
@@ -63,6 +64,23 @@ def test_an_upload_is_cut_off_while_it_is_sent(cut):
 
     with silent_server() as url:  # for which the system takes far less than that
         cut(url, due, b"x" * (32 << 20))
+
+
+def test_what_the_system_has_of_it_is_not_sent_any_more(cut):
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        listener.listen(1)
+        looked_at = []
+
+        def due():  # as above
+            looked_at.append(time.monotonic())
+            return looked_at[-1] - looked_at[-2:][0] > cut_off.LOOK_SECONDS / 2
+
+        cut("http://%s:%d" % listener.getsockname(), due, b"x" * (32 << 20))
+        connection, _ = listener.accept()
+        with connection, pytest.raises(ConnectionResetError):
+            while connection.recv(1 << 20):
+                pass
 
 
 def test_an_answer_that_takes_many_looks_arrives_whole(server):
