@@ -31,11 +31,15 @@ process.on_fork(_forked)
 def call(due: Callable[[], bool], work: Callable[..., Any], *args: Any) -> Any:
     """What ``work`` returns, whose requests time out as soon as ``due()`` is true."""
     thread = _thread.get_ident()
+    outer = _asked.get(thread)  # a token function or a signal handler may make one in the middle of another
     try:
         _asked[thread] = due
         return work(*args)
     finally:
-        _asked.pop(thread, None)
+        if outer is None:
+            _asked.pop(thread, None)
+        else:
+            _asked[thread] = outer
 
 
 def is_due() -> bool | None:

@@ -105,6 +105,15 @@ def test_nothing_of_it_is_left_for_other_requests(server, cut):
     assert ApiClient(server.url, "pat").upload_file(PATH, b"content", "key")["code"] == 0
 
 
+def test_an_upload_in_the_middle_of_another_leaves_that_as_it_was():
+    def outer():  # of one client; a token function of the program's may use another
+        inner = cut_off.call(lambda: False, cut_off.is_due)
+        return inner, cut_off.is_due()
+
+    assert cut_off.call(lambda: True, outer) == (False, True)
+    assert cut_off.is_due() is None
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_none_of_it():
