@@ -179,13 +179,17 @@ class _Handler:
             span_name = self._name or tags.get("function_name") or self._own_name
             headers = lambda_events.carrier(event) if self._trust_headers else None
             span = incoming.start_span(client, span_name, self._span_type, headers)
-            incoming.enter(span)
         except Exception as problem:  # noqa: BLE001 - an event, a context or a client of the program's own making
             logger.warn("an invocation of %s is not traced: %s", self._own_name, values.describe(problem))
             return NOOP
-        span.set_tags({**tags, "cold_start": cold})
-        if self._record_inputs:
-            span.set_input(lambda_events.shown(event))
+        try:
+            incoming.enter(span)
+            span.set_tags({**tags, "cold_start": cold})
+            if self._record_inputs:
+                span.set_input(lambda_events.shown(event))
+        except BaseException as problem:  # an interruption: the span is to end all the same
+            span.__exit__(type(problem), problem, None)
+            raise
         return span
 
     def note_result(self, span: Span, result: Any) -> None:

@@ -27,9 +27,13 @@ class RequestStandIn(context.StandIn):
 def request_span() -> Any:
     """The span of the request that is being answered here; None when none is."""
     span: Any = context.top()
-    while span is not None and type(span) is not RequestStandIn:
+    while span is not None:
+        if type(span) is RequestStandIn:
+            return span.span
+        if not span._finished and "request" in (getattr(span, "_extra", None) or ()):
+            return span
         span = span._outer
-    return None if span is None else span.span
+    return None
 
 
 def start_span(client: Client, name: str, span_type: str, headers: Any) -> Span:
@@ -42,8 +46,5 @@ def start_span(client: Client, name: str, span_type: str, headers: Any) -> Span:
 
 def enter(span: Span) -> None:
     """Until ``span``, which was just started, ends, it is a request that is being answered here."""
-    if type(span) is not Span or span._finished:  # of a client of the program's own making; or it records nothing
-        return
-    stand_in: Any = RequestStandIn(span)
-    stand_in._outer = span  # so that its end takes this off the stack, too
-    context.push(stand_in)
+    if type(span) is Span and not span._finished:  # else of a client of the program's own; or it records nothing
+        span._extras()["request"] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import itertools
 import json
@@ -382,6 +383,34 @@ def test_a_web_application_that_fails_leaves_nothing_behind(client, sink):
     assert [span["span_name"] for span in sink.spans] == ["GET /orders", "orders"] * 2
     assert all(span["tags_string"]["error"] == "bad" for span in sink.spans)
     assert len({span["trace_id"] for span in sink.spans}) == 2
+
+
+def test_an_invocation_that_is_interrupted_while_its_event_is_recorded_leaves_nothing_behind(client, sink):
+    class Interrupts:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decorated({"body": Interrupts()})
+    assert trace_context.top() is None
+    decorated({})
+    assert client.flush(60)
+    assert [span["parent_id"] for span in sink.spans] == ["0", "0"]
+    assert len({span["trace_id"] for span in sink.spans}) == 2
+
+
+def test_what_an_invocation_leaves_running_is_no_part_of_it_once_it_is_over(client, sink):
+    left = []
+
+    @lambda_handler(name="first")
+    def handler(event, context):
+        left.append(contextvars.copy_context())  # as a task of asyncio or a greenlet has it
+
+    handler({}, None)
+    left[0].run(lambda: cozeloop_lite.start_span("later", "custom").finish())
+    left[0].run(decorated, {})
+    assert client.flush(60)
+    assert [span["parent_id"] for span in sink.spans] == ["0", "0", "0"]
 
 
 def test_a_decorated_function_that_another_one_calls_belongs_to_its_invocation(client, sink):
