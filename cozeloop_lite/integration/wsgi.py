@@ -13,6 +13,7 @@ The server sees what it would see without: the same answers, exceptions and call
 from __future__ import annotations
 
 from .. import clients, logger
+from ..config import VALUE_BYTES
 from ..propagation import BAGGAGE, COZELOOP_TRACEPARENT, COZELOOP_TRACESTATE, TRACEPARENT, TRACESTATE
 from ..trace import content, context, failure, uncut, values
 from ..trace.span import NOOP
@@ -88,8 +89,8 @@ class TraceMiddleware:
             path, query = self._asked_for(environ, MAX_PATH_CHARS)
             headers = {name: environ[name] for name in _CARRIERS if name in environ} if self._trust_headers else None
             span = incoming.start_span(client, method + " " + path, "function", headers)
-            if uncut.sees(span):  # it is to see it all, also in the name
-                path, query = self._asked_for(environ, span._owner.tag_chars)
+            if uncut.sees(span):  # it is to see more than is sent, also in the name; a character may be four of these
+                path, query = self._asked_for(environ, 4 * (VALUE_BYTES + span._owner.tag_chars))
                 span._name = method + " " + path
                 span._extras()["mask_name"] = True
             span.set_tags({"http_method": method, "http_path": path, "http_query": query or None})
@@ -210,17 +211,24 @@ class _Body:
         self._body = body
         self._request = request
         self._parts: Any = None
+        self._at_end = False
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._parts is None:  # an iterator that is iterated over goes on: "for" asks it once more
+        # An iterator that is iterated over goes on: "for" asks it once more. Only what can be had twice begins anew.
+        if self._parts is None or self._at_end:
             self._parts = self._request.run(iter, self._body)
+            self._at_end = False
         return self
 
     def __next__(self) -> bytes:
         if self._parts is None:
             iter(self)
-        return self._request.run(next, self._parts)  # type: ignore[no-any-return]
+        try:
+            return self._request.run(next, self._parts)  # type: ignore[no-any-return]
+        except StopIteration:
+            self._at_end = True
+            raise
 
     def close(self) -> None:
         """Close what the application returned, once."""

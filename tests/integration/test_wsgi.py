@@ -218,6 +218,25 @@ def test_a_mask_sees_the_path_in_the_name_and_more_of_path_and_query_than_is_sen
     assert sink.spans[-1]["span_name"] == "bob@example.com"
 
 
+@pytest.mark.parametrize(("filler", "limit"), [("中", 1024), ("x", 100), ("x", 10_000)])
+def test_a_mask_sees_more_of_path_and_query_than_is_sent_also_where_it_leaves_little_of_them(sink, filler, limit):
+    def mask(text):
+        return re.sub(filler + "+", "*", text.replace(secret, "<id_cn>"))
+
+    secret = "11010519491231002X"
+    conf = cozeloop_lite.TagTruncateConf(normal_field_max_byte=limit)
+    client = cozeloop_lite.new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask, tag_truncate_conf=conf)
+    app = TraceMiddleware(hello, client, record_query=True)
+    cuts = {(limit + 4096 + 1) // len(filler.encode()), limit + 4096 + 1, 1024 + 4096 + 1}  # of bytes, of characters
+    for cut in cuts:
+        for begun in (3, 8, 12):
+            path = "/" + filler * (cut - begun) + secret + filler * 30_000
+            path = path.encode().decode("latin-1")  # PEP 3333
+            list(app(environ(path, QUERY_STRING=path), Start()))
+    assert client.close(60)
+    assert "110105" not in repr([(span["span_name"], span["tags_string"]) for span in sink.spans])
+
+
 def test_an_environ_or_a_status_of_nonsense_changes_nothing(spans, logged):
     def app(environ, start_response):
         start_response(None, [])
@@ -321,6 +340,13 @@ def test_a_body_that_can_be_had_once_arrives(spans):
             return iter([self.parts.pop() for _ in range(len(self.parts))])
 
     assert ask(answering(Once([b"b", b"a"])))[1] == b"ab"  # joined by bytes.join, which asks twice
+
+
+def test_a_body_that_can_be_had_twice_arrives_twice(spans):
+    body = TraceMiddleware(answering(Body([b"a", b"b"])))(environ(), Start())
+    assert [sum(map(len, body)), b"".join(body), list(body)] == [2, b"ab", [b"a", b"b"]]  # its length, first
+    assert next(body, None) is None
+    assert len(spans) == 1
 
 
 def test_requests_that_are_answered_in_turns_on_one_thread_keep_apart(spans):
