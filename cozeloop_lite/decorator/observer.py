@@ -257,7 +257,10 @@ def _snapshot(item: Any, limit: int, whole: bool) -> Any:
 
 def _json(kept: Any) -> str:
     """The JSON of a snapshot."""
-    return kept if type(kept) is _Json else (values.to_text([kept], values.MAX_COPIED) or "")[1:-1]
+    if type(kept) is _Json:
+        return kept
+    limit = 6 * len(kept) + 4 if type(kept) is str else values.MAX_COPIED  # a control character is six of JSON
+    return (values.to_text([kept], limit) or "")[1:-1]
 
 
 def _name(fn: Any, attribute: str) -> str:

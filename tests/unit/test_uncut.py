@@ -133,6 +133,18 @@ def test_a_mask_sees_the_whole_of_an_item_or_it_is_left_out(sink, place, wrap):
     assert " 110" not in texts_of(wire)
 
 
+def test_a_mask_sees_the_whole_of_an_item_whose_json_is_twice_as_long(sink):
+    client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
+
+    @observe(client=client)
+    def items():
+        yield "\n" * (MAX_COPIED // 2 - 6) + SECRET + "\n" * 200_000
+
+    list(items())
+    assert client.close(60)
+    assert "110" not in sink.spans[0]["output"]
+
+
 def test_an_item_that_is_left_out_says_so(sink):
     client = new_client(workspace_id="7", api_token="t", exporter=sink, mask=mask)
 
