@@ -662,3 +662,7 @@ def test_any_value_is_bounded_as_a_tag(value, limit):
     result = tag_value(value, limit)
     assert type(result) in (str, int, float, bool, type(None))
     assert not isinstance(result, str) or len(result) <= limit
+
+
+def test_a_key_that_is_no_text_is_whole_beside_a_value_that_is_cut():
+    assert to_text({b"key": "x" * 100, float("nan"): 1}, 20).startswith('{"key":"xxx')
