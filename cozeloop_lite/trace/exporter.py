@@ -8,7 +8,6 @@ of the platform, its "internal error" for everything) is tried a few times, then
 from __future__ import annotations
 
 from .. import errors, logger, process
-from ..api import cut_off
 from ..config import MAX_SPAN_BYTES
 from . import unseen
 from .account import SPOOLED, UNANSWERED
@@ -315,6 +314,8 @@ class SpanExporter:
         began = self._machine.monotonic()
         pause, detail = 0.0, ""
         try:
+            with process.loading():
+                from ..api import cut_off  # here: few programs have files
             cut_off.call(pace.reserved, self._post_file, upload, seconds)
             pace.heard()
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - as for spans
