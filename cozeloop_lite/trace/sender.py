@@ -109,11 +109,15 @@ class Sender(Box):
     def _launch(self) -> None:
         try:
             self._start()
+            if not sys.is_finalizing():
+                process.ending()
         except BaseException as problem:  # noqa: BLE001 - there is nobody above, and the interpreter would print it
-            logger.error("the thread that sends could not be started: %r", problem)
+            try:
+                logger.error("the thread that sends could not be started: %r", problem)
+            except Exception:  # noqa: BLE001, S110 - who comes as the interpreter ends finds modules with nothing in them
+                pass
         finally:
             self._launching = False
-        process.ending()
 
     def _start(self) -> None:
         if sys.is_finalizing():  # a thread would be started and never run, and whoever starts it waits for it

@@ -740,6 +740,26 @@ def test_many_threads_that_put_the_first_items_start_one_thread(make_queue, monk
     assert len(sender.threads) == 1
 
 
+@pytest.mark.parametrize(
+    ("ends", "gone"),
+    [(True, [(process, "ending")]), (False, [(sender_module, name) for name in ("sys", "process", "logger")])],
+    ids=["the modules that it calls", "its own"],
+)
+def test_a_launcher_that_comes_when_the_interpreter_has_emptied_the_modules_says_nothing(
+    make_queue, monkeypatch, logged, ends, gone
+):
+    queue = make_queue(Sender())
+    launched = []
+    with monkeypatch.context() as patch:
+        patch.setattr(_thread, "start_new_thread", lambda function, args: launched.append(function))
+        queue.put("item", 1)
+        patch.setattr(sys, "is_finalizing", lambda: ends)
+        for module, name in gone:
+            patch.setattr(module, name, None)
+        launched[0]()
+    assert logged() == []
+
+
 def test_a_thread_that_cannot_be_started_just_now_is_started_for_the_next_item(make_queue, monkeypatch):
     sender = Sender()
     queue = make_queue(sender)
