@@ -25,7 +25,11 @@ class RequestStandIn(context.StandIn):
 
 
 def request_span() -> Any:
-    """The span of the request that is being answered here; None when none is."""
+    """The span of the request that is being answered here; None when none is.
+
+    A request over HTTP is known by the stand-in at the bottom of its stack, which stays when its span was finished
+    early; an invocation has the stack of its thread, and a mark for as long as its span is open.
+    """
     span: Any = context.top()
     while span is not None:
         if type(span) is RequestStandIn:
